@@ -1,0 +1,324 @@
+"""The experiment file: its tables, defaults, and checks.
+
+An experiment is one TOML file with the tables ``[experiment] [model] [data] [training] [soft]
+[tsfa] [radio] [channel] [clients]``. ``load_experiment`` rejects unknown keys by naming the
+nearest valid one. All values are resolved, so the copy kept with a run describes it wholly.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from protocol.errors import ConfigurationError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # JetPack 6
+    import tomli as tomllib
+
+Positive = Annotated[float, Meta(gt=0.0)]
+NonNegative = Annotated[float, Meta(ge=0.0)]
+Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+Count = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$")]
+
+
+class Table(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """Base of every table: frozen, keys known."""
+
+
+class ExperimentTable(Table):
+    """``[experiment]``: what is run, how long, and what it is judged on."""
+
+    name: Name
+    seed: Annotated[int, Meta(ge=0, lt=2**53)] = 1
+    rounds: Count = 10
+    validation_texts: Count = 200
+    """Validation texts evaluated each round (the same ones each round)."""
+    test_texts: Count = 2000
+    """Test texts evaluated once, at the end."""
+    threads: Count = 2
+    """Torch threads of the base station's evaluation."""
+
+
+class ModelTable(Table):
+    """``[model]``: the transformer, its LoRA and its head."""
+
+    source: str = "minilm-l6"
+    """``minilm-l6`` (from its package) or ``local`` with ``path``."""
+    path: str | None = None
+    """Directory of any Hugging Face sequence classifier (or encoder, with ``pooling = "mean"``)."""
+    pooling: Literal["mean", "native"] = "mean"
+    """``mean``: mean pooling and one linear head. ``native``: the model's own classification head."""
+    max_tokens: Annotated[int, Meta(ge=4, le=512)] = 64
+    lora_rank: Annotated[int, Meta(ge=1, le=256)] = 8
+    lora_alpha: Positive = 16.0
+    lora_dropout: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
+    lora_targets: list[str] = field(default_factory=lambda: ["query", "value"])
+
+
+class DataTable(Table):
+    """``[data]``: the texts, and how they are dealt to the clients."""
+
+    source: str = "20newsgroups"
+    """``20newsgroups``, ``reuters-r8``, ``reuters-r52`` (from their package) or ``table``."""
+    path: str | None = None
+    """A CSV, Parquet or JSON-lines table of training texts (``source = "table"``)."""
+    test_path: str | None = None
+    """The test table; without it a fifth of ``path`` is held out."""
+    text_column: str = "text"
+    label_column: str = "label"
+    group_column: str | None = None
+    """Column whose values are the clients of the ``natural`` partition."""
+    partition: Literal["dirichlet", "iid", "shards", "natural"] = "dirichlet"
+    dirichlet_alpha: Positive = 0.5
+    shards_per_client: Count = 2
+    minimum_samples: Count = 32
+    """A Dirichlet partition is redrawn until every client holds this many texts."""
+    validation_fraction: Annotated[float, Meta(gt=0.0, lt=0.5)] = 0.1
+
+
+class TrainingTable(Table):
+    """``[training]``: local training and aggregation."""
+
+    local_steps: Count = 8
+    batch_size: Count = 16
+    learning_rate: Positive = 0.004
+    weight_decay: NonNegative = 0.0
+    aggregation: Literal["separate", "freeze-a", "exact"] = "separate"
+    threads: Count = 1
+    """Torch threads of one client process."""
+
+
+class SoftTable(Table):
+    """``[soft]``: sparsified orthogonal fine-tuning (ALGORITHMS section 2)."""
+
+    orthogonality_weight: NonNegative = 10.0
+    importance: Literal["update-energy", "product-norm"] = "update-energy"
+    quant_bits: Literal[4, 8, 16, 32] = 8
+    residual: Literal["on", "off"] = "on"
+    curve_points: Annotated[int, Meta(ge=2, le=64)] = 48
+
+
+class TsfaTable(Table):
+    """``[tsfa]``: bandwidth and sparsity per round under a latency budget (ALGORITHMS section 4)."""
+
+    V: NonNegative = 1.0
+    """Weight of the error energy against the queues, s^2."""
+    latency_budget_s: Positive = 5.0
+    deadline_s: Positive | None = None
+    """Default: three latency budgets."""
+    ready_deadline_s: Positive | None = None
+    """Model time by which a client must be ready. Default: the deadline."""
+    latency_model: Literal["per-client", "round"] = "per-client"
+
+
+class RadioTable(Table):
+    """``[radio]``: the uplink."""
+
+    driver: Literal["simulated"] = "simulated"
+    carrier_hz: Positive = 2.4e9
+    sample_rate_hz: Positive = 2e6
+    guard_rb: Annotated[int, Meta(ge=0, le=4)] = 1
+    jitter_samples: Annotated[int, Meta(ge=0, le=65536)] = 2048
+    """A burst starts anywhere in the first this many samples of its window."""
+    tx_power_dbm: float = 10.0
+    """Transmit power of a client at ``tx_gain_db = 0``, spread over the RBs it uses."""
+    psd_cap_db: NonNegative = 12.0
+    """Power per RB may exceed the full-band level by at most this much."""
+    max_power_spread_db: NonNegative = 20.0
+    """Received power per RB is capped this far above the weakest ready client's."""
+    target_block_error_rate: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.05
+    snr_margin_db: float = 1.0
+    """Taken off the measured SINR before an MCS is chosen."""
+    barred_interference_db: Positive = 10.0
+    """An RB whose silent-window power exceeds the median by this much is barred."""
+    max_passes: Count = 6
+    """ARQ passes over one update, the first one included."""
+    fragment_bytes: Annotated[int, Meta(ge=64, le=65536)] = 2008
+    """Bytes of one fragment, its own header included; 2008 and the 8-byte tag fill 8 code blocks."""
+
+
+class ChannelTable(Table):
+    """``[channel]``: the simulated medium."""
+
+    model: Literal["awgn", "rayleigh"] = "rayleigh"
+    """``rayleigh``: one flat fade per client and round."""
+    path_loss_exponent: Positive = 3.5
+    path_loss_1m_db: float = 40.0
+    noise_figure_db: float = 6.0
+    attenuation_db: float = 0.0
+    """Extra attenuation between every client and the base station."""
+    carrier_offset_ppm: Annotated[float, Meta(ge=0.0, le=50.0)] = 10.0
+    """Crystal error of each radio, uniform within plus or minus this; it moves carrier and clock."""
+    minimum_fade_db: float = -20.0
+    """A Rayleigh fade is redrawn below this gain (lower fades need a longer wait than a round)."""
+    inverted_fraction: Fraction = 0.0
+    """Fault: this fraction of 280-sample stretches of every data burst arrives with its sign inverted."""
+    lost_block_rate: Fraction = 0.0
+    """Fault: this fraction of received blocks is discarded before its CRC is checked."""
+
+
+class ClientTable(Table):
+    """``[[clients.members]]``: one edge client."""
+
+    name: Name
+    distance_m: Positive | None = None
+    mean_snr_db: float | None = None
+    """Reference SNR (full band, full power); instead of ``distance_m``."""
+    compute_scale: Positive = 1.0
+    """Its compute time is the device profile's times this."""
+    process: Name | None = None
+    """Clients with the same ``process`` share one operating-system process."""
+
+
+class ClientsTable(Table):
+    """``[clients]``: the edge clients and the control plane they meet on."""
+
+    members: Annotated[list[ClientTable], Meta(min_length=1, max_length=64)]
+    device: str = "measured-here"
+    """Device profile: a shipped name, a TOML path, or ``measured-here`` (timed when the run starts)."""
+    control_address: str = "tcp://127.0.0.1:0"
+    """Where the base station listens; port 0 takes a free one."""
+    radio_address: str = "tcp://127.0.0.1:0"
+    """Where the simulated ether listens."""
+    keys_dir: str | None = None
+    """Directory of CURVE key files; without it the local launcher makes throw-away keys."""
+    liveness_timeout_s: Positive = 30.0
+    """Wall-clock silence after which a client counts as gone."""
+    join_timeout_s: Positive = 180.0
+    """Wall-clock wait for the clients at the start of a run."""
+
+
+class Experiment(Table):
+    """A whole experiment. Every table but ``experiment`` and ``clients`` has defaults."""
+
+    experiment: ExperimentTable
+    clients: ClientsTable
+    model: ModelTable = field(default_factory=ModelTable)
+    data: DataTable = field(default_factory=DataTable)
+    training: TrainingTable = field(default_factory=TrainingTable)
+    soft: SoftTable = field(default_factory=SoftTable)
+    tsfa: TsfaTable = field(default_factory=TsfaTable)
+    radio: RadioTable = field(default_factory=RadioTable)
+    channel: ChannelTable = field(default_factory=ChannelTable)
+
+    @property
+    def deadline_s(self) -> float:
+        """Latency no client may exceed in a round (default three budgets), s."""
+        return self.tsfa.deadline_s or 3.0 * self.tsfa.latency_budget_s
+
+    @property
+    def ready_deadline_s(self) -> float:
+        """Model time by which a client must be ready (default the deadline), s."""
+        return self.tsfa.ready_deadline_s or self.deadline_s
+
+    def member(self, name: str) -> ClientTable:
+        """The client called ``name``; ConfigurationError if the experiment has none."""
+        for member in self.clients.members:
+            if member.name == name:
+                return member
+        known = ", ".join(m.name for m in self.clients.members)
+        raise ConfigurationError(f"no client '{name}' in the experiment; it has: {known}")
+
+
+def load_experiment(path: Path, overrides: list[str] | None = None) -> Experiment:
+    """Read, override (``table.key=value``) and check an experiment file.
+
+    Raises ConfigurationError with the file, the key and the nearest valid name.
+    """
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
+    for text in overrides or []:
+        _override(raw, text)
+    return experiment_from_dict(raw, str(path))
+
+
+def experiment_from_dict(raw: dict[str, Any], origin: str) -> Experiment:
+    """Check a nested mapping against the schema; ``origin`` names it in errors."""
+    _reject_unknown_keys(raw, Experiment, origin, "")
+    try:
+        experiment = msgspec.convert(raw, Experiment)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{origin}: {_readable(str(error))}") from error
+    _check_consistency(experiment, origin)
+    return experiment
+
+
+def experiment_to_dict(experiment: Experiment) -> dict[str, Any]:
+    """Nested mapping with every default filled in and unset options left out (TOML has no null)."""
+    full = msgspec.to_builtins(experiment)
+    return {table: _without_none(values) for table, values in full.items()}
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_none(v) for v in value]
+    return value
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    table, dot, name = key.strip().partition(".")
+    if not equals or not dot or not name:
+        raise ConfigurationError(f"--set {text}: expected TABLE.KEY=VALUE, as in training.local_steps=4")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    raw.setdefault(table, {})[name] = parsed
+
+
+def _reject_unknown_keys(raw: Any, table: type[Struct], origin: str, where: str) -> None:
+    if not isinstance(raw, dict):
+        raise ConfigurationError(f"{origin}: [{where or 'file'}] must be a table")
+    known = {f.name: f.type for f in msgspec.structs.fields(table)}
+    for key, value in raw.items():
+        full = f"{where}.{key}" if where else key
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+            raise ConfigurationError(f"{origin}: unknown key '{full}'; the nearest valid one is '{near[0]}'")
+        kind = known[key]
+        if isinstance(kind, type) and issubclass(kind, Table):
+            _reject_unknown_keys(value, kind, origin, full)
+        elif key == "members" and isinstance(value, list):
+            for index, member in enumerate(value):
+                _reject_unknown_keys(member, ClientTable, origin, f"{full}[{index}]")
+
+
+def _readable(message: str) -> str:
+    """Turn msgspec's ``... - at `$.radio.guard_rb``` into ``radio.guard_rb: ...``."""
+    text, marker, place = message.partition(" - at `$.")
+    return f"{place.rstrip('`')}: {text}" if marker else text
+
+
+def _check_consistency(experiment: Experiment, origin: str) -> None:
+    names = [m.name for m in experiment.clients.members]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(f"{origin}: clients.members: two clients are called '{name}'")
+        if name == "base-station":
+            raise ConfigurationError(f"{origin}: clients.members: 'base-station' is not a client's name")
+    for member in experiment.clients.members:
+        if (member.distance_m is None) == (member.mean_snr_db is None):
+            raise ConfigurationError(
+                f"{origin}: client '{member.name}' needs exactly one of distance_m and mean_snr_db"
+            )
+    needs_path = {"model": ("local", experiment.model), "data": ("table", experiment.data)}
+    for table, (source, values) in needs_path.items():
+        if (values.source == source) != (values.path is not None):
+            raise ConfigurationError(f'{origin}: [{table}] source = "{source}" and path belong together')
+    if experiment.training.aggregation == "exact" and experiment.soft.residual == "on":
+        raise ConfigurationError(f'{origin}: training.aggregation = "exact" requires soft.residual = "off"')
