@@ -141,8 +141,8 @@ class RadioTable(Table):
     """An RB whose silent-window power exceeds the median by this much is barred."""
     max_passes: Count = 6
     """ARQ passes over one update, the first one included."""
-    fragment_bytes: Annotated[int, Meta(ge=64, le=65536)] = 2008
-    """Bytes of one fragment, its own header included; 2008 and the 8-byte tag fill 8 code blocks."""
+    fragment_bytes: Annotated[int, Meta(ge=64, le=65536)] = 2006
+    """Bytes of one fragment, its own header included; 2006, a length and the tag fill 8 code blocks."""
 
 
 class ChannelTable(Table):

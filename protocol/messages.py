@@ -79,6 +79,8 @@ class Encoded(Message, tag="encoded"):
     payload_bits: Bits
     """Size of the update file."""
     fragments: Annotated[int, Meta(ge=0, le=2**20)]
+    blocks: Annotated[int, Meta(ge=0, le=2**24)]
+    """Code blocks of all fragments; every fragment but the last has the full number."""
     components_sent: Annotated[int, Meta(ge=0, le=2**31)]
     components_total: Annotated[int, Meta(ge=1, le=2**31)]
     lora_values_sent: Annotated[int, Meta(ge=0, le=2**40)]
@@ -132,9 +134,6 @@ class Participation(Struct, frozen=True, forbid_unknown_fields=True):
     delivered: bytes
     """Bitmap, most significant bit first: fragment i arrived and was aggregated."""
     fragments: Annotated[int, Meta(ge=0, le=2**20)]
-    budget_bits: Bits
-    """The budget that update was encoded under (0: nothing was granted)."""
-    kappa: Annotated[float, Meta(ge=0.0, le=1e30)]
 
 
 class Plan(Message, tag="plan"):

@@ -1,0 +1,64 @@
+"""Fragments on the air: a length, the fragment, a keyed tag, cut into whole code blocks.
+
+The tag is 64 bits of keyed BLAKE2b over run, round, client and fragment index, so a forged burst, or
+one replayed from another round or another client, never becomes part of an update (DESIGN section 3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from radio.modem import BLOCK_BYTES
+
+LENGTH_BYTES = 2
+TAG_BYTES = 8
+
+
+class ForgedFragmentError(ValueError):
+    """Every block of a fragment passed its CRC, but its tag or length does not hold."""
+
+
+@dataclass(frozen=True)
+class FragmentTagger:
+    """Seals and opens the fragments of one client in one round of one run.
+
+    ``key``: 32 bytes, told to the client over the encrypted control plane.
+    """
+
+    key: bytes
+    run_id: str
+    round_index: int
+    client: str
+
+    def seal(self, index: int, fragment: bytes) -> list[bytes]:
+        """Code blocks (``BLOCK_BYTES`` each, zero-padded) that carry fragment ``index``."""
+        frame = len(fragment).to_bytes(LENGTH_BYTES, "big") + fragment + self._tag(index, fragment)
+        padded = frame.ljust(-(-len(frame) // BLOCK_BYTES) * BLOCK_BYTES, b"\0")
+        return [padded[i : i + BLOCK_BYTES] for i in range(0, len(padded), BLOCK_BYTES)]
+
+    def open(self, index: int, blocks: Sequence[bytes]) -> bytes:
+        """The fragment that ``blocks`` carry; raises ForgedFragmentError if the tag does not hold."""
+        frame = b"".join(blocks)
+        length = int.from_bytes(frame[:LENGTH_BYTES], "big")
+        fragment = frame[LENGTH_BYTES : LENGTH_BYTES + length]
+        tag = frame[LENGTH_BYTES + length : LENGTH_BYTES + length + TAG_BYTES]
+        if not hmac.compare_digest(tag, self._tag(index, fragment)):
+            raise ForgedFragmentError(f"fragment {index} of {self.client} carries a wrong tag")
+        return fragment
+
+    def _tag(self, index: int, fragment: bytes) -> bytes:
+        context = f"{self.run_id}\x1f{self.round_index}\x1f{self.client}\x1f{index}\x1f".encode()
+        return hashlib.blake2b(context + fragment, key=self.key, digest_size=TAG_BYTES).digest()
+
+
+def blocks_per_fragment(fragment_bytes: int) -> int:
+    """Code blocks that a fragment of ``fragment_bytes`` takes on the air."""
+    return -(-(LENGTH_BYTES + fragment_bytes + TAG_BYTES) // BLOCK_BYTES)
+
+
+def payload_share(fragment_bytes: int) -> float:
+    """Share of the code blocks' payload bits that are fragment bits (the rest: length, tag, padding)."""
+    return fragment_bytes / (blocks_per_fragment(fragment_bytes) * BLOCK_BYTES)
