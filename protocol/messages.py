@@ -86,7 +86,7 @@ class Encoded(Message, tag="encoded"):
     lora_values_sent: Annotated[int, Meta(ge=0, le=2**40)]
     lora_values_total: Annotated[int, Meta(ge=1, le=2**40)]
     """Sparsity is 1 - sent / total over the LoRA values."""
-    kept_energy: NonNegative
+    unsent_energy: NonNegative
     """Energy that stays unsent (the curve's value at this point)."""
     wall_s: NonNegative = 0.0
 
