@@ -1,0 +1,96 @@
+"""Local training: a few AdamW steps from the global adapter on the client's own texts.
+
+Everything random (which texts, dropout) is keyed by seed, round and client, and no optimiser
+state crosses rounds, so a round can be replayed bit for bit with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edge_client.orthogonality import orthogonality_term
+from learning.adapter import FACTOR_A, Adapter, is_lora
+from learning.model import AdaptedModel
+from learning.tokens import Tokens
+from protocol.configuration import TrainingTable
+from protocol.random_streams import derive_seed, random_stream
+
+
+@dataclass(frozen=True)
+class LocalUpdate:
+    """Outcome of one local training."""
+
+    trained: Adapter
+    loss: float
+    """Mean task loss over the steps (cross-entropy before each step), nats."""
+    steps: int
+    wall_s: float
+
+
+def train_local(
+    model: AdaptedModel,
+    adapter: Adapter,
+    tokens: Tokens,
+    labels: NDArray[np.int64],
+    training: TrainingTable,
+    orthogonality_weight: float,
+    round_index: int,
+    client: str,
+    seed: int,
+) -> LocalUpdate:
+    """Train ``model`` from ``adapter`` on a client's texts; ``tokens`` and ``labels`` are its own.
+
+    The loss is cross-entropy plus ``orthogonality_weight`` times the orthogonality term.
+    """
+    started = time.perf_counter()
+    model.set_adapter(adapter)
+    trained = [parameter for parameter in model.parameters.values() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
+    factors = _trained_factors(model) if orthogonality_weight > 0.0 else []
+    losses = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "dropout", round_index, client) % 2**63)
+        _set_lora_dropout(model, active=True)
+        for batch in _batches(len(tokens), training, random_stream(seed, "batches", round_index, client)):
+            target = torch.from_numpy(labels[batch])
+            task = torch.nn.functional.cross_entropy(model.logits(*tokens.batch(batch)), target)
+            loss = task + orthogonality_weight * orthogonality_term(factors) if factors else task
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            losses.append(task.item())
+        _set_lora_dropout(model, active=False)
+    return LocalUpdate(model.get_adapter(), float(np.mean(losses)), len(losses), time.perf_counter() - started)
+
+
+def _batches(count: int, training: TrainingTable, stream: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """``local_steps`` batches without repetition until the texts run out, then from a new order."""
+    size = min(training.batch_size, count)
+    order = stream.permutation(count)
+    for _ in range(training.local_steps):
+        if len(order) < size:
+            order = stream.permutation(count)
+        yield order[:size]
+        order = order[size:]
+
+
+def _trained_factors(model: AdaptedModel) -> list[torch.Tensor]:
+    """The LoRA factors that are trained, each with its rank components as rows (r, n)."""
+    return [
+        parameter if name.endswith(FACTOR_A) else parameter.T
+        for name, parameter in model.parameters.items()
+        if is_lora(name) and parameter.requires_grad
+    ]
+
+
+def _set_lora_dropout(model: AdaptedModel, active: bool) -> None:
+    """Switch LoRA's own dropout; the frozen layers stay without theirs."""
+    for name, module in model.network.named_modules():
+        if "lora_dropout" in name:
+            module.train(active)

