@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from edge_client.orthogonality import orthogonality_term
-from learning.adapter import FACTOR_A, Adapter, is_lora
 from learning.model import AdaptedModel
 from learning.tokens import Tokens
+from protocol.adapters import A_SUFFIX, Adapter, is_lora
 from protocol.configuration import TrainingTable
 from protocol.random_streams import derive_seed, random_stream
 
@@ -62,7 +62,7 @@ def train_local(
             task = torch.nn.functional.cross_entropy(model.logits(*tokens.batch(batch)), target)
             loss = task + orthogonality_weight * orthogonality_term(factors) if factors else task
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             losses.append(task.item())
         _set_lora_dropout(model, active=False)
@@ -83,7 +83,7 @@ def _batches(count: int, training: TrainingTable, stream: np.random.Generator) -
 def _trained_factors(model: AdaptedModel) -> list[torch.Tensor]:
     """The LoRA factors that are trained, each with its rank components as rows (r, n)."""
     return [
-        parameter if name.endswith(FACTOR_A) else parameter.T
+        parameter if name.endswith(A_SUFFIX) else parameter.T
         for name, parameter in model.parameters.items()
         if is_lora(name) and parameter.requires_grad
     ]

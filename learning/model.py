@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from learning.adapter import FACTOR_A, FACTOR_B, Adapter
 from learning.assets import model_directory
+from protocol.adapters import A_SUFFIX, B_SUFFIX, Adapter
 from protocol.configuration import Experiment, ModelTable
 from protocol.errors import ConfigurationError, DataError
 from protocol.random_streams import derive_seed, random_stream
@@ -31,7 +31,7 @@ _ADAPTER = "default"
 class MeanPoolingClassifier(nn.Module):
     """An encoder, the mean of its last states over the text's tokens, one linear layer."""
 
-    def __init__(self, encoder: nn.Module, width: int, classes: int):
+    def __init__(self, encoder: nn.Module, width: int, classes: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.classifier = nn.Linear(width, classes)
@@ -48,7 +48,7 @@ class MeanPoolingClassifier(nn.Module):
 class NativeClassifier(nn.Module):
     """A Hugging Face sequence classifier with its own pooling and head."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
@@ -64,7 +64,7 @@ class AdaptedModel:
     ``parameters`` maps each adapter name to its live tensor.
     """
 
-    def __init__(self, network: nn.Module, scaling: float, directory: Path):
+    def __init__(self, network: nn.Module, scaling: float, directory: Path) -> None:
         self.network = network
         self.scaling = scaling
         """s = alpha / r."""
@@ -97,7 +97,7 @@ class AdaptedModel:
     def train_factors(self, factor_a: bool) -> None:
         """Let A be trained or keep it fixed (``freeze-a``); B and head are always trained."""
         for name, parameter in self.parameters.items():
-            if name.endswith(FACTOR_A):
+            if name.endswith(A_SUFFIX):
                 parameter.requires_grad_(factor_a)
 
 
@@ -187,9 +187,9 @@ def _initial_adapter(current: Adapter, missing: set[str], seed: int) -> Adapter:
     initial: Adapter = {}
     for name, tensor in current.items():
         stream = random_stream(seed, "initial-adapter", name)
-        if name.endswith(FACTOR_B):
+        if name.endswith(B_SUFFIX):
             drawn = np.zeros(tensor.shape)
-        elif name.endswith(FACTOR_A):
+        elif name.endswith(A_SUFFIX):
             drawn = stream.uniform(-1.0, 1.0, tensor.shape) / np.sqrt(tensor.shape[1])
         elif name.removeprefix("base_model.model.") not in missing:
             drawn = tensor
