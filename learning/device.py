@@ -57,7 +57,7 @@ class DeviceProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def shipped_profiles() -> list[str]:
     """Names of the profiles that come with airtune."""
-    files = importlib.resources.files("edge_client").joinpath("devices").iterdir()
+    files = importlib.resources.files("learning").joinpath("devices").iterdir()
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
@@ -67,7 +67,7 @@ def load_profile(name_or_path: str) -> DeviceProfile:
     Raises DataError if there is no such profile or the file is not one.
     """
     if name_or_path in shipped_profiles():
-        text = importlib.resources.files("edge_client").joinpath(f"devices/{name_or_path}.toml").read_text("utf-8")
+        text = importlib.resources.files("learning").joinpath(f"devices/{name_or_path}.toml").read_text("utf-8")
         return _parse(text, name_or_path)
     try:
         return _parse(Path(name_or_path).read_text("utf-8"), name_or_path)
