@@ -1,0 +1,364 @@
+"""The base station's side of the round, top to bottom (DESIGN section 2).
+
+plan -> ready -> silent window -> sounding -> TSFA -> grants -> uplink with ARQ -> aggregate -> evaluate -> commit.
+``edge_client/round.py`` is the other side. Radio, control plane, evaluator and store are injected, so the same
+code runs with simulated, virtual and real radios. Only ``StationRound.play`` commits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from base_station.aggregation import Aggregate, Contribution
+from base_station.channel import (
+    Carrier,
+    ChannelMeasurement,
+    barred_rbs,
+    measurement_from_sounding,
+    psd_caps_db,
+    tx_gain_db,
+    usable_run,
+)
+from base_station.lab import Lab, Verdict
+from base_station.ledger import client_records, round_record, signal_records
+from base_station.state import ServerState
+from base_station.tsfa.problem import Allocation, ClientAllocation, ClientInstance, Instance
+from base_station.tsfa.queues import next_queue_s, realised_latency_s
+from base_station.tsfa.solver import solve
+from base_station.uplink import Uplink, UplinkGrant
+from base_station.windows import WindowRunner
+from protocol.adapters import Adapter, adapter_to_bytes, zeros_like
+from protocol.bursts import SoundingBurst
+from protocol.errors import UpdateFileError
+from protocol.messages import Encoded, GrantBits, Participation, Plan, Ready
+from protocol.steps import reached
+from protocol.update.fragments import join_fragments
+from radio.arq import ArqTracker
+from radio.fragments import FragmentTagger, blocks_per_fragment, payload_share
+from radio.rates import RateTable, power_backoff_db, rate_table
+
+ACQUISITION_RBS = 16
+"""A first-contact burst may be at most 1 MHz wide (DESIGN section 3)."""
+MAX_SOUNDING_TRIES = 3
+ENERGY_FLOOR = 1e-12
+"""Floor of the round's energy scale Ebar."""
+MAX_ENERGY = 1e9
+"""An update of more energy than this is absurd for any adapter; its sender is left out."""
+
+
+class StationRound:
+    """One round of the base station; ``play`` runs it and returns what the next one starts from."""
+
+    def __init__(self, lab: Lab, state: ServerState, adapter: Adapter) -> None:
+        self.lab = lab
+        self.state = state
+        self.adapter = adapter
+        self.index = state.round_index + 1
+        self.windows = WindowRunner(
+            lab.radio, lab.roster, lab.numerology, lab.experiment.radio, lab.experiment.experiment.seed,
+            lab.session, self.index,
+        )  # fmt: skip
+        self.stage_wall_s: dict[str, float] = {}
+        self.ready: dict[str, Ready] = {}
+        self.late: set[str] = set()
+        self.noise_db: list[float] = []
+        self.psd_db: list[float] = []
+        self.barred: list[int] = []
+        self.carriers: dict[str, Carrier] = dict(state.carriers)
+        self.channels: dict[str, ChannelMeasurement] = {}
+        self.caps_db: dict[str, float] = {}
+        self.rates: dict[str, RateTable] = {}
+        self.barrier_s = 0.0
+        self.usable = (0, lab.numerology.rb_total)
+        self.weights: dict[str, float] = {}
+        self.allocation: Allocation | None = None
+        self.encoded: dict[str, Encoded] = {}
+        self.grants: dict[str, UplinkGrant] = {}
+        self.latency_s: dict[str, float] = {}
+        self.next_queues_s: dict[str, float] = {}
+        self.downlink_bits = 0
+
+    def play(self) -> tuple[ServerState, Adapter]:
+        """Play the round and commit it. Raises StorageError, RadioError and PeerLostError."""
+        started = time.monotonic()
+        with self._stage("train"):
+            self._gather_ready()
+        with self._stage("sounding"):
+            self._listen_to_silence()
+            self._sound_clients()
+        with self._stage("allocate"):
+            self._allocate()
+        with self._stage("encode"):
+            self._grant()
+        with self._stage("uplink"):
+            self._receive_updates()
+        with self._stage("aggregate"):
+            aggregate = self._aggregate()
+        with self._stage("evaluate"):
+            verdict = self.lab.evaluator.validate(aggregate.adapter)
+            reached("base-station", "evaluated", self.index)
+        return self._commit(aggregate, verdict, started)
+
+    # ---- plan and ready -------------------------------------------------------------
+
+    def _gather_ready(self) -> None:
+        adapter_bytes = adapter_to_bytes(self.adapter)
+
+        def send_plan(name: str) -> None:
+            committed = self.state.participations.get(name)
+            self.lab.roster.send(name, Plan(self.index, adapter_bytes, committed, self.state.kappa))
+            self.downlink_bits += 8 * len(adapter_bytes)
+            self.lab.progress.client(name, "training")
+
+        clients = self.lab.roster.begin_round()
+        for name in clients:
+            send_plan(name)
+        reached("base-station", "planned", self.index)
+        answers = self.lab.roster.gather(clients, Ready, lambda _, m: m.round_index == self.index, send_plan)
+        for name, message in answers.items():
+            fault = self._fault_of(name, message)
+            if fault:
+                self.lab.roster.leave_out(name, fault)
+            elif message.compute_s > self.lab.experiment.ready_deadline_s:
+                self.late.add(name)
+            else:
+                self.ready[name] = message
+        total = sum(r.samples for r in self.ready.values())
+        self.weights = {name: r.samples / total for name, r in self.ready.items()}
+        reached("base-station", "ready", self.index)
+
+    def _fault_of(self, name: str, ready: Ready) -> str:
+        """Why this client's word cannot be trusted; empty if it can."""
+        if ready.samples != self.lab.samples[name]:
+            return f"it claims {ready.samples} samples, the split gave it {self.lab.samples[name]}"
+        bits = [p[0] for p in ready.curve]
+        energies = [p[1] for p in ready.curve]
+        if bits[0] != 0 or bits != sorted(set(bits)) or energies != sorted(energies, reverse=True):
+            return "its error curve does not start at zero bits, or does not fall as bits rise"
+        if energies[0] > MAX_ENERGY:
+            return f"its update energy {energies[0]:.3g} is absurd"
+        return ""
+
+    # ---- channel --------------------------------------------------------------------
+
+    def _listen_to_silence(self) -> None:
+        report = self.windows.silent()
+        self.noise_db, self.psd_db = report.noise_db, report.psd_db
+        self.barred = barred_rbs(report.noise_db, self.lab.experiment.radio.barred_interference_db)
+        self.usable = usable_run(self.lab.numerology.rb_total, self.barred)
+        reached("base-station", "silent", self.index)
+
+    def _sound_clients(self) -> None:
+        for name in self.ready:
+            if name not in self.carriers:
+                self._acquire(name)
+            if name in self.carriers and name not in self.lab.roster.left_out:
+                self._measure(name)
+        compute_s = max((r.compute_s for r in self.ready.values()), default=0.0)
+        self.barrier_s = compute_s + self.windows.model_s
+        reached("base-station", "sounded", self.index)
+
+    def _acquire(self, name: str) -> None:
+        """First contact: find the client's carrier."""
+        start = (self.lab.numerology.rb_total - ACQUISITION_RBS) // 2
+        burst = SoundingBurst(name, self.windows.burst_id(name), start, ACQUISITION_RBS, acquisition=True)
+        heard = self.windows.sound(burst).bursts[0]
+        if heard.detected:
+            self.carriers[name] = Carrier().corrected(heard.cfo_hz)
+
+    def _measure(self, name: str) -> None:
+        """Gain, SINR per RB and residual CFO over the whole band; a clipped sounding is repeated lower."""
+        gain_db = 0.0
+        for _ in range(MAX_SOUNDING_TRIES):
+            carrier = self.carriers[name]
+            burst = SoundingBurst(
+                name, self.windows.burst_id(name), 0, self.lab.numerology.rb_total,
+                tx_gain_db=gain_db, cfo_correction_hz=carrier.cfo_correction_hz,
+            )  # fmt: skip
+            report = self.windows.sound(burst)
+            heard = report.bursts[0]
+            if not heard.detected:
+                return
+            if report.clipped_samples == 0:
+                break
+            gain_db -= 10.0
+        self.channels[name] = measurement_from_sounding(burst, heard, report.clipped_samples)
+        self.carriers[name] = carrier.corrected(heard.cfo_hz)
+        self.lab.progress.client(name, "sounded", self.channels[name].reference_snr_db)
+
+    # ---- TSFA -----------------------------------------------------------------------
+
+    def _allocate(self) -> None:
+        heard = {n: c.reference_snr_db for n, c in self.channels.items() if n not in self.lab.roster.left_out}
+        radio = self.lab.experiment.radio
+        alone = {n: self._rate_table(n, radio.psd_cap_db) for n in heard}
+        audible = {n: snr for n, snr in heard.items() if alone[n].rate_bps}
+        self.caps_db = psd_caps_db(audible, radio.psd_cap_db, radio.max_power_spread_db)
+        self.rates = {n: self._rate_table(n, cap) for n, cap in self.caps_db.items()}
+        self.allocation = solve(self._instance())
+        reached("base-station", "allocated", self.index)
+
+    def _rate_table(self, name: str, cap_db: float) -> RateTable:
+        radio, (start, count) = self.lab.experiment.radio, self.usable
+        return rate_table(
+            self.channels[name].reference_sinr_db[start : start + count], self.lab.numerology, self.lab.tables,
+            target_block_error_rate=radio.target_block_error_rate, margin_db=radio.snr_margin_db,
+            psd_cap_db=cap_db, payload_share=payload_share(radio.fragment_bytes),
+        )  # fmt: skip
+
+    def _instance(self) -> Instance:
+        """The round as a TSFA problem; energies are scaled by Ebar (ALGORITHMS section 4)."""
+        tsfa = self.lab.experiment.tsfa
+        scale = max(sum(self.weights[n] * r.curve[0][1] for n, r in self.ready.items()), ENERGY_FLOOR)
+        clients = [
+            ClientInstance(
+                name=name, weight=self.weights[name], queue_s=self.state.queue_s[name], compute_s=self.barrier_s,
+                overhead_s=0.0, rate_bps=list(self.rates[name].rate_bps) if name in self.rates else [],
+                curve=[(bits, energy / scale) for bits, energy in ready.curve],
+            )
+            for name, ready in self.ready.items()
+        ]  # fmt: skip
+        return Instance(
+            rb_total=self.usable[1], guard_rb=self.lab.experiment.radio.guard_rb, V=tsfa.V,
+            latency_model=tsfa.latency_model, queue_s=self.state.common_queue_s,
+            deadline_s=max(self.lab.experiment.deadline_s, self.barrier_s), clients=clients,
+        )  # fmt: skip
+
+    @property
+    def granted(self) -> dict[str, ClientAllocation]:
+        """TSFA's answer by client (zero bits included)."""
+        return {c.name: c for c in self.allocation.clients} if self.allocation else {}
+
+    # ---- grants and uplink ----------------------------------------------------------
+
+    def _grant(self) -> None:
+        granted = {name: c for name, c in self.granted.items() if c.bits > 0}
+        for name in self.ready:
+            if name not in self.lab.roster.left_out:
+                self.lab.roster.send(name, GrantBits(self.index, granted[name].bits if name in granted else 0))
+        reached("base-station", "granted", self.index)
+        answers = self.lab.roster.gather(granted, Encoded, lambda _, m: m.round_index == self.index)
+        for name, encoded in answers.items():
+            if encoded.payload_bits > granted[name].bits:
+                self.lab.roster.leave_out(name, f"it encoded {encoded.payload_bits} bits, granted {granted[name].bits}")
+                continue
+            self.encoded[name] = encoded
+            self.grants[name] = self._uplink_grant(name, granted[name].rb_start, granted[name].rb_count, encoded)
+
+    def _uplink_grant(self, name: str, rb_start: int, rb_count: int, encoded: Encoded) -> UplinkGrant:
+        lab, carrier = self.lab, self.carriers[name]
+        gain_db = tx_gain_db(lab.numerology.rb_total, rb_count, self.caps_db[name])
+        mcs = self.rates[name].mcs[rb_count - 1]
+        reference = self.channels[name].reference_snr_db
+        snr_db = reference + gain_db + 10 * _log10(lab.numerology.rb_total / rb_count)
+        tagger = FragmentTagger(lab.fragment_keys[name], lab.run_id, self.index, name)
+        per_fragment = blocks_per_fragment(lab.experiment.radio.fragment_bytes)
+        return UplinkGrant(
+            client=name, rb_start=self.usable[0] + rb_start, rb_count=rb_count, mcs=mcs,
+            tx_gain_db=gain_db - power_backoff_db(mcs, snr_db, lab.tables, lab.experiment.radio.target_block_error_rate),
+            cfo_correction_hz=carrier.cfo_correction_hz,
+            clock_offset_ppm=carrier.clock_offset_ppm(lab.experiment.radio.carrier_hz),
+            arq=ArqTracker(tagger, encoded.blocks, per_fragment, lab.experiment.radio.max_passes),
+        )  # fmt: skip
+
+    def _receive_updates(self) -> None:
+        uplink = Uplink(self.windows, self.lab.tables, self.lab.experiment.deadline_s, self.barrier_s)
+        self.psd_db = uplink.run(self.grants) or self.psd_db
+        reached("base-station", "received", self.index)
+
+    # ---- aggregation and commit -----------------------------------------------------
+
+    def _aggregate(self) -> Aggregate:
+        """Take what arrived into the global adapter; a silent client keeps its weight and adds nothing."""
+        contributions = [
+            Contribution(n, self.weights[n], self._delivered_delta(n) or zeros_like(self.adapter)) for n in self.ready
+        ]
+        aggregate = self.lab.aggregator.aggregate(self.adapter, contributions, self.lab.scaling)
+        reached("base-station", "aggregated", self.index)
+        return aggregate
+
+    def _delivered_delta(self, name: str) -> Adapter | None:
+        grant = self.grants.get(name)
+        if grant is None or not grant.arq.fragments or name in self.lab.roster.left_out:
+            return None
+        try:
+            return join_fragments(
+                grant.arq.fragments, payload_bytes=self.encoded[name].payload_bits // 8,
+                fragment_bytes=self.lab.experiment.radio.fragment_bytes, base=self.adapter,
+                quant_bits=self.lab.experiment.soft.quant_bits,
+                a_frozen=self.lab.experiment.training.aggregation == "freeze-a",
+            ).delta  # fmt: skip
+        except UpdateFileError as error:
+            self.lab.roster.leave_out(name, f"its update was refused: {error}")
+            return None
+
+    def _commit(self, aggregate: Aggregate, verdict: Verdict, started: float) -> tuple[ServerState, Adapter]:
+        """Queues, records, and the one commit that makes the round count."""
+        state = self._next_state()
+        clients = client_records(self, verdict)
+        record = round_record(self, clients, aggregate, verdict, state.common_queue_s)
+        record.wall_s, record.stage_wall_s = time.monotonic() - started, self.stage_wall_s
+        self.lab.store.commit_round(
+            record, clients, self.windows.bursts, signal_records(self),
+            state=state.to_bytes(), adapter=adapter_to_bytes(aggregate.adapter),
+        )  # fmt: skip
+        reached("base-station", "committed", self.index)
+        self.lab.progress.round_done(record, clients)
+        return state, aggregate.adapter
+
+    def _next_state(self) -> ServerState:
+        tsfa = self.lab.experiment.tsfa
+        self.latency_s = {name: self._latency_s(name) for name in (*self.ready, *self.late)}
+        self.next_queues_s = dict(self.state.queue_s)
+        for name, latency_s in self.latency_s.items():
+            self.next_queues_s[name] = next_queue_s(self.state.queue_s[name], latency_s, tsfa.latency_budget_s)
+        slowest = max(self.latency_s.values(), default=0.0)
+        return ServerState(
+            round_index=self.index,
+            queue_s=self.next_queues_s,
+            common_queue_s=next_queue_s(self.state.common_queue_s, slowest, tsfa.latency_budget_s),
+            kappa=self.state.kappa if self.state.kappa is not None else self._measured_kappa(),
+            carriers=self.carriers,
+            participations={**self.state.participations, **self._participations()},
+        )
+
+    def _latency_s(self, name: str) -> float:
+        """What the round cost this client: a late one used up the deadline."""
+        deadline_s = self.lab.experiment.deadline_s
+        if name in self.late:
+            return deadline_s
+        grant = self.grants.get(name)
+        airtime_s = grant.air_samples / self.lab.numerology.sample_rate_hz if grant else 0.0
+        return realised_latency_s(self.barrier_s, airtime_s, deadline_s)
+
+    def _measured_kappa(self) -> float | None:
+        """Head scale that makes head and LoRA totals equal over the first round's ready clients."""
+        lora = sum(self.weights[n] * r.lora_energy for n, r in self.ready.items())
+        head = sum(self.weights[n] * r.head_energy for n, r in self.ready.items())
+        return lora / head if self.ready and head > 0 else None
+
+    def _participations(self) -> dict[str, Participation]:
+        """What each client that finished training may count as arrived; late and dead ones: nothing."""
+        taken: dict[str, Participation] = {}
+        for name in (*self.ready, *self.late):
+            grant = self.grants.get(name)
+            if grant is None or name in self.lab.roster.left_out:
+                taken[name] = Participation(self.index, b"", 0)
+            else:
+                taken[name] = Participation(self.index, grant.arq.delivered_bitmap(), grant.arq.fragment_count)
+        return taken
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        self.lab.progress.stage(self.index, name)
+        started = time.monotonic()
+        yield
+        self.stage_wall_s[name] = time.monotonic() - started
+
+
+def _log10(value: float) -> float:
+    return float(np.log10(value))

@@ -1,0 +1,170 @@
+"""A base station from start to finish: open everything, play the rounds, test, report."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from base_station.aggregation import AGGREGATORS
+from base_station.clients import Roster
+from base_station.evaluator import StationEvaluator
+from base_station.lab import Lab
+from base_station.progress import Progress
+from base_station.report import write_report
+from base_station.round import StationRound
+from base_station.state import ServerState
+from base_station.store.provenance import provenance
+from base_station.store.run_store import RunStore
+from base_station.store.summary import closing_lines, summary
+from learning.data import Dataset, load_dataset
+from learning.device import DeviceProfile
+from learning.partition import Partition, partition_texts
+from protocol.adapters import Adapter, adapter_from_bytes, dense_bits
+from protocol.configuration import Experiment, experiment_to_dict
+from protocol.control import StationControl
+from protocol.errors import PeerLostError, RunError
+from protocol.keys import StationKeys
+from protocol.messages import Finish, Welcome
+from radio.drivers import open_base_station_radio
+from radio.interface import BaseStationRadio
+from radio.link_tables import LinkTables
+from radio.numerology import DEFAULT_2MSPS
+
+FRAGMENT_KEY_BYTES = 32
+
+
+def run_base_station(
+    experiment: Experiment, run_dir: Path, keys: StationKeys, progress: Progress, *,
+    resume: bool, device: Callable[[], DeviceProfile], on_listening: Callable[[str], None],
+) -> dict[str, Any]:
+    """Run the experiment, or what is left of it, and return the summary of the run.
+
+    ``device`` gives the device profile of a new run (a resumed one keeps its own); ``on_listening`` is called
+    with the control address as soon as clients can say hello. Raises RunError, StorageError, DataError,
+    RadioError, AddressInUseError, and PeerLostError when no client is left.
+    """  # fmt: skip
+    dataset = load_dataset(experiment)
+    partition = partition_texts(experiment, dataset.train)
+    with _open_store(experiment, run_dir, resume, dataset, partition, device) as store:
+        control = StationControl(experiment.clients.control_address, keys.pair, keys.clients)
+        try:
+            radio = open_base_station_radio(experiment)
+            try:
+                on_listening(control.address)
+                return _run(experiment, store, control, radio, progress, dataset, partition)
+            finally:
+                radio.close()
+        finally:
+            control.close()
+
+
+def _open_store(
+    experiment: Experiment, run_dir: Path, resume: bool, dataset: Dataset, partition: Partition,
+    device: Callable[[], DeviceProfile],
+) -> RunStore:  # fmt: skip
+    if resume:
+        store = RunStore.resume(run_dir)
+        if experiment_to_dict(store.experiment) != experiment_to_dict(experiment):
+            store.close()
+            raise RunError(f"{run_dir}: was started with another experiment; resume it with its own config.toml")
+        if store.manifest["partition_sha256"] != partition.sha256:
+            store.close()
+            raise RunError(f"{run_dir}: the data or their split changed since the run was started")
+        return store
+    classes = len(dataset.class_names)
+    manifest = {
+        **provenance(),
+        "run_id": secrets.token_hex(8),
+        "seed": experiment.experiment.seed,
+        "partition_sha256": partition.sha256,
+        "class_names": list(dataset.class_names),
+        "class_histogram": {n: h.tolist() for n, h in partition.histogram(dataset.train.labels, classes).items()},
+        "texts": {"train": len(dataset.train), "validation": len(dataset.validation), "test": len(dataset.test)},
+        "device": msgspec.to_builtins(device()),
+        "downlink": "ip",
+    }
+    return RunStore.create(run_dir, experiment, manifest)
+
+
+def _run(
+    experiment: Experiment, store: RunStore, control: StationControl, radio: BaseStationRadio, progress: Progress,
+    dataset: Dataset, partition: Partition,
+) -> dict[str, Any]:  # fmt: skip
+    evaluator = StationEvaluator(experiment, dataset, partition)
+    fragment_keys = {m.name: secrets.token_bytes(FRAGMENT_KEY_BYTES) for m in experiment.clients.members}
+    roster = Roster(
+        control, _welcomes(experiment, store, radio, fragment_keys), experiment.clients.liveness_timeout_s, progress
+    )
+    lab = Lab(
+        experiment=experiment, run_id=store.manifest["run_id"], session=secrets.token_hex(8), radio=radio,
+        roster=roster, evaluator=evaluator, aggregator=AGGREGATORS[experiment.training.aggregation](), store=store,
+        progress=progress, numerology=DEFAULT_2MSPS, tables=LinkTables.load(), scaling=evaluator.scaling,
+        samples={name: len(indices) for name, indices in partition.indices.items()}, fragment_keys=fragment_keys,
+    )  # fmt: skip
+    state, adapter = _starting_point(lab, evaluator)
+    roster.wait_for_clients(experiment.clients.join_timeout_s)
+    progress.started(
+        experiment.experiment.rounds, state.round_index + 1, sorted(roster.joined), store.fact("initial_accuracy")
+    )
+    while state.round_index < experiment.experiment.rounds:
+        _insist_on_clients(lab)
+        state, adapter = StationRound(lab, state, adapter).play()
+    return _close(lab, adapter)
+
+
+def _welcomes(
+    experiment: Experiment, store: RunStore, radio: BaseStationRadio, fragment_keys: dict[str, bytes]
+) -> dict[str, Welcome]:
+    experiment_json = msgspec.json.encode(experiment_to_dict(experiment))
+    device_json = msgspec.json.encode(store.manifest["device"])
+    return {
+        name: Welcome(store.manifest["run_id"], experiment_json, key, device_json, radio.radio_address)
+        for name, key in fragment_keys.items()
+    }
+
+
+def _starting_point(lab: Lab, evaluator: StationEvaluator) -> tuple[ServerState, Adapter]:
+    """State and adapter of the last committed round, or of a fresh start."""
+    committed = lab.store.last_committed()
+    if committed is not None:
+        _, state, adapter = committed
+        return ServerState.from_bytes(state), adapter_from_bytes(adapter)[0]
+    initial = evaluator.initial_adapter()
+    verdict = evaluator.validate(initial)
+    lab.store.set_fact("initial_accuracy", verdict.accuracy)
+    lab.store.set_fact("initial_loss", verdict.loss)
+    lab.store.set_fact("dense_payload_bits", dense_bits(initial, lab.experiment.soft.quant_bits))
+    return ServerState.initial(lab.experiment), initial
+
+
+def _insist_on_clients(lab: Lab) -> None:
+    """With no client left, wait for one to come back; PeerLostError if none does."""
+    if not lab.roster.joined:
+        lab.progress.warn("no client is connected; waiting for one to come back")
+        lab.roster.wait_for_any(lab.experiment.clients.join_timeout_s)
+    if not lab.roster.joined:
+        raise PeerLostError(
+            f"no client joined within {lab.experiment.clients.join_timeout_s:.0f} s; "
+            f"start the clients and go on with --resume --out {lab.store.directory}"
+        )
+
+
+def _close(lab: Lab, adapter: Adapter) -> dict[str, Any]:
+    """The test set, once; then the summary, the report, and word to the clients."""
+    lab.progress.stage(lab.experiment.experiment.rounds, "test")
+    verdict = lab.evaluator.test(adapter)
+    lab.store.set_fact("final_accuracy", verdict.accuracy)
+    lab.store.set_fact("final_accuracy_interval", list(verdict.interval))
+    lab.store.set_fact("final_macro_f1", verdict.macro_f1)
+    lab.store.set_fact("test_texts", verdict.texts)
+    for name in lab.roster.joined:
+        lab.roster.send(name, Finish("the run is complete"))
+    result = summary(lab.store)
+    lab.store.finish(result)
+    write_report(lab.store.directory)
+    lab.progress.finished(closing_lines(lab.store, result))
+    return result

@@ -1,0 +1,132 @@
+"""An edge client process: one or several identities that join a base station and answer its messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from edge_client.memory import RoundMemory
+from edge_client.round import ClientRound
+from edge_client.trainer import LocalTrainer, SharedModel
+from learning.device import DeviceProfile
+from protocol.configuration import Experiment, experiment_from_dict
+from protocol.control import ClientControl
+from protocol.errors import AccessError, AirtuneError, PeerLostError
+from protocol.keys import ClientKeys
+from protocol.messages import (
+    DataGo,
+    Failed,
+    Finish,
+    GrantBits,
+    Plan,
+    Refused,
+    SoundingGo,
+    StationMessage,
+    Welcome,
+)
+from radio.drivers import open_client_radio
+from radio.interface import ClientRadio
+
+SILENCE_LIMIT_S = 600.0
+"""A client that has not heard from any base station for this long gives up (wall clock)."""
+
+
+class ClientSession:
+    """One identity: its control connection, its radio, and its side of the round once welcomed."""
+
+    def __init__(self, name: str, control: ClientControl, state_dir: Path, model: SharedModel) -> None:
+        self.name = name
+        self.control = control
+        self.finished = False
+        self._state_dir = state_dir
+        self._model = model
+        self._radio: ClientRadio | None = None
+        self._radio_address = ""
+        self._round: ClientRound | None = None
+        self._round_index = 0
+
+    def handle(self, message: StationMessage) -> None:
+        """Answer one message. A round that cannot go on is reported, never half-answered."""
+        if isinstance(message, Refused):
+            if not message.retry:
+                raise AccessError(f"client '{self.name}': the base station refused: {message.reason}")
+        elif isinstance(message, Welcome):
+            self._join(message)
+        elif isinstance(message, Finish):
+            self.finished = True
+        elif self._round is not None:
+            try:
+                self._answer(self._round, message)
+            except AirtuneError as error:
+                self.control.send(Failed(round_index=self._round_index, reason=str(error)[:500]))
+
+    def close(self) -> None:
+        """Radio off, connection closed."""
+        if self._radio is not None:
+            self._radio.close()
+        self.control.close()
+
+    def _answer(self, session_round: ClientRound, message: StationMessage) -> None:
+        if isinstance(message, Plan):
+            self._round_index = message.round_index
+            self.control.set_stage("training", message.round_index)
+            self.control.send(session_round.on_plan(message))
+            self.control.set_stage("ready", message.round_index)
+        elif isinstance(message, SoundingGo):
+            self.control.set_stage("sounding", self._round_index)
+            self.control.send(session_round.on_sounding(message))
+        elif isinstance(message, GrantBits):
+            self.control.set_stage("encoding" if message.budget_bits else "silent", self._round_index)
+            encoded = session_round.on_grant(message)
+            if encoded is not None:
+                self.control.send(encoded)
+        elif isinstance(message, DataGo):
+            self.control.set_stage("on the air", self._round_index)
+            self.control.send(session_round.on_data(message))
+
+    def _join(self, welcome: Welcome) -> None:
+        experiment = experiment_from_dict(msgspec.json.decode(welcome.experiment_json), "the base station's experiment")
+        device = msgspec.json.decode(welcome.device_json, type=DeviceProfile)
+        if self._radio is None or self._radio_address != welcome.radio_address:
+            if self._radio is not None:
+                self._radio.close()
+            self._radio = open_client_radio(self.name, experiment, welcome.radio_address)
+            self._radio_address = welcome.radio_address
+        self._round = ClientRound(
+            self.name, experiment, welcome.run_id, welcome.fragment_key,
+            LocalTrainer(self.name, experiment, device, self._model),
+            RoundMemory(self._state_dir / self.name), self._radio,
+        )  # fmt: skip
+
+
+def run_client(
+    experiment: Experiment, names: Sequence[str], keys: Mapping[str, ClientKeys], station_address: str, state_dir: Path
+) -> None:
+    """Run the identities ``names`` until the base station finishes the run.
+
+    Raises AccessError if an identity is refused, PeerLostError if no base station is heard for
+    ``SILENCE_LIMIT_S``, RadioError and DataError as they come.
+    """
+    model = SharedModel(experiment)
+    sessions: list[ClientSession] = []
+    try:
+        for name in names:
+            control = ClientControl(station_address, name, keys[name].pair, keys[name].station_public)
+            sessions.append(ClientSession(name, control, state_dir, model))
+        _serve(sessions)
+    finally:
+        for session in sessions:
+            session.close()
+
+
+def _serve(sessions: Sequence[ClientSession]) -> None:
+    wait_s = 0.5 if len(sessions) == 1 else 0.02
+    while any(not s.finished for s in sessions):
+        for session in sessions:
+            message = None if session.finished else session.control.receive(wait_s)
+            if message is not None:
+                session.handle(message)
+            elif session.control.silence_s > SILENCE_LIMIT_S:
+                raise PeerLostError(f"client '{session.name}': no base station heard for {SILENCE_LIMIT_S:.0f} s")

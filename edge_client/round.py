@@ -1,0 +1,183 @@
+"""One edge client's side of the round, top to bottom: plan, sounding, grant, bursts.
+
+Each method answers one message of the base station (``base_station/round.py`` is the other side).
+The radio, the memory and the trainer are injected, so the same code runs with simulated, virtual
+and real radios.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.memory import RoundMemory
+from edge_client.soft.encoding import encode, local_update, new_residual
+from edge_client.soft.importance import UpdateEnergies, head_scale, update_energies
+from edge_client.soft.ranking import Ranking, error_curve, rank
+from protocol.adapters import Adapter, adapter_from_bytes
+from protocol.configuration import Experiment
+from protocol.errors import ProtocolError
+from protocol.factors import column_overlap
+from protocol.messages import DataGo, Encoded, GrantBits, Participation, Plan, Ready, Sent, SoundingGo
+from protocol.random_streams import random_stream
+from protocol.steps import reached
+from protocol.update.fragments import cut_fragments, join_fragments
+from radio.arq import delivered_indices
+from radio.fragments import FragmentTagger
+from radio.interface import ClientRadio
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Outcome of local training: the trained adapter, mean task loss, model time."""
+
+    adapter: Adapter
+    loss: float
+    compute_s: float
+
+
+class Trainer(Protocol):
+    """Local training of one client."""
+
+    samples: int
+    """Texts in the client's shard."""
+    scaling: float
+    """alpha / r of its LoRA."""
+
+    def train(self, adapter: Adapter, round_index: int) -> Trained:
+        """Run the round's local steps from ``adapter``; a function of (adapter, round) alone."""
+
+
+class ClientRound:
+    """The round of one client. Methods must be called in the order in which they stand here."""
+
+    def __init__(
+        self, name: str, experiment: Experiment, run_id: str, fragment_key: bytes,
+        trainer: Trainer, memory: RoundMemory, radio: ClientRadio,
+    ) -> None:  # fmt: skip
+        self._name = name
+        self._experiment = experiment
+        self._run_id = run_id
+        self._fragment_key = fragment_key
+        self._trainer = trainer
+        self._memory = memory
+        self._radio = radio
+        self._round_index = -1
+        self._ranking: Ranking | None = None
+        self._blocks: list[bytes] = []
+
+    def on_plan(self, plan: Plan) -> Ready:
+        """Settle what the last round left unsent, train, and say what sending would be worth."""
+        started = time.monotonic()
+        self._round_index, self._ranking, self._blocks = plan.round_index, None, []
+        base, _ = adapter_from_bytes(plan.adapter, "the plan's adapter")
+        residual, lost = self._residual(plan.committed)
+        reached(self._name, "planned", plan.round_index)
+        trained = self._trainer.train(base, plan.round_index)
+        delta = local_update(base, trained.adapter, residual)
+        reached(self._name, "trained", plan.round_index)
+        self._memory.remember(plan.round_index, base, delta)
+        reached(self._name, "remembered", plan.round_index)
+        energies = update_energies(base, delta, self._trainer.scaling)
+        self._ranking = self._rank(base, delta, energies, plan.kappa)
+        cosine_mean, cosine_worst = column_overlap(trained.adapter)
+        return Ready(
+            round_index=plan.round_index,
+            samples=self._trainer.samples,
+            compute_s=trained.compute_s,
+            loss=trained.loss,
+            curve=error_curve(self._ranking, self._experiment.soft.curve_points),
+            lora_energy=energies.lora,
+            head_energy=energies.head,
+            exact_energy=energies.exact,
+            cosine_mean=cosine_mean,
+            cosine_worst=cosine_worst,
+            residual_energy=_squared_norm(residual) if residual else 0.0,
+            residual_lost=lost,
+            wall_s=time.monotonic() - started,
+        )
+
+    def on_sounding(self, go: SoundingGo) -> Sent:
+        """Send a known burst so that the base station can measure the channel."""
+        report = self._radio.transmit(go.window, go.burst, [])
+        reached(self._name, "sounded", go.window.round_index)
+        return Sent(round_index=go.window.round_index, window_index=go.window.index, report=report)
+
+    def on_grant(self, grant: GrantBits) -> Encoded | None:
+        """Encode the best update within the budget; a budget of 0 keeps everything in the residual."""
+        if self._ranking is None or grant.round_index != self._round_index:
+            raise ProtocolError(f"a grant for round {grant.round_index} came without a plan for it")
+        if grant.budget_bits == 0:
+            return None
+        started = time.monotonic()
+        rng = random_stream(self._experiment.experiment.seed, "rounding", grant.round_index, self._name)
+        update = encode(self._ranking, grant.budget_bits, rng)
+        self._memory.remember_file(grant.round_index, update.file)
+        fragments = self._cut(update.file, self._ranking.base)
+        tagger = FragmentTagger(self._fragment_key, self._run_id, grant.round_index, self._name)
+        self._blocks = [block for i, f in enumerate(fragments) for block in tagger.seal(i, f)]
+        reached(self._name, "encoded", grant.round_index)
+        return Encoded(
+            round_index=grant.round_index,
+            payload_bits=8 * len(update.file),
+            fragments=len(fragments),
+            blocks=len(self._blocks),
+            components_sent=update.components_sent,
+            components_total=update.components_total,
+            lora_values_sent=update.lora_values_sent,
+            lora_values_total=update.lora_values_total,
+            unsent_energy=update.unsent_energy,
+            wall_s=time.monotonic() - started,
+        )
+
+    def on_data(self, go: DataGo) -> Sent:
+        """Put the granted blocks on the air; what failed is granted again in a later window."""
+        if go.window.round_index != self._round_index or max(go.burst.block_ids) >= len(self._blocks):
+            raise ProtocolError(f"a burst was granted in round {go.window.round_index} that this client has no blocks for")
+        report = self._radio.transmit(go.window, go.burst, [self._blocks[i] for i in go.burst.block_ids])
+        reached(self._name, "sent", go.window.round_index)
+        return Sent(round_index=go.window.round_index, window_index=go.window.index, report=report)
+
+    def _rank(self, base: Adapter, delta: Adapter, energies: UpdateEnergies, kappa: float | None) -> Ranking:
+        soft = self._experiment.soft
+        return rank(
+            base, delta, scaling=self._trainer.scaling, importance=soft.importance, quant_bits=soft.quant_bits,
+            kappa=head_scale(energies.lora, energies.head) if kappa is None else kappa, a_frozen=self._a_frozen,
+        )  # fmt: skip
+
+    def _residual(self, committed: Participation | None) -> tuple[Adapter | None, bool]:
+        """What the committed round left unsent, and whether this client's memory of it is gone."""
+        if committed is None or self._experiment.soft.residual == "off":
+            return None, False
+        self._memory.forget_before(committed.round_index)
+        remembered = self._memory.recall(committed.round_index)
+        if remembered is None:
+            return None, True
+        delivered = delivered_indices(committed.delivered, committed.fragments)
+        if not delivered:
+            return remembered.delta, False
+        if remembered.file is None:
+            return None, True
+        pieces = self._cut(remembered.file, remembered.base)
+        decoded = join_fragments(
+            {i: pieces[i] for i in delivered}, payload_bytes=len(remembered.file),
+            fragment_bytes=self._experiment.radio.fragment_bytes, base=remembered.base,
+            quant_bits=self._experiment.soft.quant_bits, a_frozen=self._a_frozen,
+        )  # fmt: skip
+        return new_residual(remembered.delta, decoded.delta), False
+
+    def _cut(self, file: bytes, base: Adapter) -> list[bytes]:
+        return cut_fragments(file, self._experiment.radio.fragment_bytes, base)
+
+    @property
+    def _a_frozen(self) -> bool:
+        return self._experiment.training.aggregation == "freeze-a"
+
+
+def _squared_norm(adapter: Mapping[str, NDArray[np.float32]]) -> float:
+    return float(sum(np.vdot(v, v) for v in adapter.values()))

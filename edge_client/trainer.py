@@ -1,0 +1,66 @@
+"""Local training as the round wants it: one loaded model shared by all identities of a process."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from edge_client.round import Trained
+from edge_client.training import train_local
+from learning.data import Dataset, load_dataset
+from learning.device import DeviceProfile, compute_s
+from learning.model import AdaptedModel, build_model, configure_torch
+from learning.partition import Partition, partition_texts
+from learning.tokens import tokenise
+from protocol.adapters import Adapter
+from protocol.configuration import Experiment
+
+
+class SharedModel:
+    """Model, data and partition of an experiment, loaded once per process when first needed."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The experiment's texts."""
+        return load_dataset(self._experiment)
+
+    @cached_property
+    def partition(self) -> Partition:
+        """Which texts are whose."""
+        return partition_texts(self._experiment, self.dataset.train)
+
+    @cached_property
+    def model(self) -> AdaptedModel:
+        """The transformer with its LoRA."""
+        configure_torch(self._experiment.training.threads)
+        return build_model(self._experiment, len(self.dataset.class_names))
+
+
+class LocalTrainer:
+    """Trains one client; its texts are tokenised once."""
+
+    def __init__(self, name: str, experiment: Experiment, device: DeviceProfile, shared: SharedModel) -> None:
+        texts = shared.dataset.train.take(shared.partition.indices[name])
+        self._name = name
+        self._experiment = experiment
+        self._model = shared.model
+        self._labels = texts.labels
+        self._tokens = tokenise(shared.model.directory, texts.texts, experiment.model.max_tokens)
+        self.samples = len(texts)
+        self.scaling = shared.model.scaling
+        training = experiment.training
+        self._compute_s = compute_s(
+            device, training.local_steps, training.batch_size, experiment.model.max_tokens,
+            experiment.member(name).compute_scale,
+        )  # fmt: skip
+
+    def train(self, adapter: Adapter, round_index: int) -> Trained:
+        """The round's local steps from ``adapter``."""
+        experiment = self._experiment
+        update = train_local(
+            self._model, adapter, self._tokens, self._labels, experiment.training,
+            experiment.soft.orthogonality_weight, round_index, self._name, experiment.experiment.seed,
+        )  # fmt: skip
+        return Trained(update.trained, update.loss, self._compute_s)
