@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from learning.assets import model_directory
-from protocol.adapters import A_SUFFIX, B_SUFFIX, Adapter
+from protocol.adapters import A_SUFFIX, Adapter, is_lora
 from protocol.configuration import Experiment, ModelTable
 from protocol.errors import ConfigurationError, DataError
 from protocol.random_streams import derive_seed, random_stream
@@ -28,7 +29,7 @@ HEAD_DEVIATION = 0.02
 _ADAPTER = "default"
 
 
-class MeanPoolingClassifier(nn.Module):
+class MeanPoolingClassifier(nn.Module):  # type: ignore[misc]
     """An encoder, the mean of its last states over the text's tokens, one linear layer."""
 
     def __init__(self, encoder: nn.Module, width: int, classes: int) -> None:
@@ -45,7 +46,7 @@ class MeanPoolingClassifier(nn.Module):
         return logits
 
 
-class NativeClassifier(nn.Module):
+class NativeClassifier(nn.Module):  # type: ignore[misc]
     """A Hugging Face sequence classifier with its own pooling and head."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -168,7 +169,7 @@ def _add_lora(network: nn.Module, table: ModelTable) -> nn.Module:
         modules_to_save=heads,
     )
     try:
-        adapted: nn.Module = get_peft_model(network, config)  # type: ignore[arg-type]
+        adapted: nn.Module = get_peft_model(network, config)
     except ValueError as error:
         raise ConfigurationError(f"model.lora_targets: {str(error).splitlines()[0]}") from error
     return adapted
@@ -187,15 +188,12 @@ def _initial_adapter(current: Adapter, missing: set[str], seed: int) -> Adapter:
     initial: Adapter = {}
     for name, tensor in current.items():
         stream = random_stream(seed, "initial-adapter", name)
-        if name.endswith(B_SUFFIX):
-            drawn = np.zeros(tensor.shape)
-        elif name.endswith(A_SUFFIX):
+        drawn: NDArray[np.floating[Any]] = np.zeros(tensor.shape)
+        if name.endswith(A_SUFFIX):
             drawn = stream.uniform(-1.0, 1.0, tensor.shape) / np.sqrt(tensor.shape[1])
-        elif name.removeprefix("base_model.model.") not in missing:
+        elif not is_lora(name) and name.removeprefix("base_model.model.") not in missing:
             drawn = tensor
-        elif tensor.ndim == 1:
-            drawn = np.zeros(tensor.shape)
-        else:
+        elif not is_lora(name) and tensor.ndim > 1:
             drawn = HEAD_DEVIATION * stream.standard_normal(tensor.shape)
         initial[name] = drawn.astype(np.float32)
     return initial

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,8 @@ def tokenise(directory: Path, texts: Sequence[str], max_tokens: int) -> Tokens:
     return Tokens(values, _starts([len(row) for row in rows]), pad_token)
 
 
-def _load(directory: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _load(directory: Path) -> tuple[Any, int]:
+    """The directory's tokeniser and the number it pads with."""
     from transformers import AutoTokenizer
 
     try:
