@@ -1,0 +1,120 @@
+"""Components: the smallest parts of an adapter's change that are sent or kept.
+
+A rank component is column i of a module's B with row i of its A; a head component is one output row of a head
+weight with its bias entry. Both sides number them alike from the base adapter: modules by name, each from rank 0,
+then head tensors by name, each from row 0. Source: ours (ALGORITHMS sections 1 and 2.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.adapters import Adapter, LoraModule, is_lora, lora_modules
+from protocol.errors import DataError
+
+Parts = tuple[NDArray[np.float32], ...]
+"""Values of one component, cut where the quantiser starts a new scale: (A row, B column), (B column,) or (row,)."""
+
+
+@dataclass(frozen=True)
+class HeadTensor:
+    """A head weight with its bias, or a vector that stands alone (one row)."""
+
+    weight_name: str
+    bias_name: str | None
+    rows: int
+    columns: int
+
+    def rows_of(self, adapter: Adapter) -> NDArray[np.float32]:
+        """(rows, columns) copy of the tensor, the bias as its last column."""
+        weight = adapter[self.weight_name].reshape(self.rows, -1)
+        if self.bias_name is None:
+            return weight.copy()
+        return np.hstack([weight, adapter[self.bias_name][:, None]])
+
+
+Group = LoraModule | HeadTensor
+
+
+def head_tensors(adapter: Adapter, origin: str = "adapter") -> list[HeadTensor]:
+    """Pair head weights with their biases, sorted by name. DataError for a tensor of another shape."""
+    names = sorted(name for name in adapter if not is_lora(name))
+    biases = {w: b for w in names if (b := _bias_of(w, adapter)) is not None}
+    alone = [name for name in names if name not in biases.values()]
+    heads = []
+    for name in alone:
+        value = adapter[name]
+        if value.ndim not in (1, 2) or value.size == 0:
+            raise DataError(f"{origin}: tensor '{name}' is {value.shape}; head tensors have one or two dimensions")
+        rows, columns = value.shape if value.ndim == 2 else (1, value.size)
+        heads.append(HeadTensor(name, biases.get(name), rows, columns + (name in biases)))
+    return heads
+
+
+def _bias_of(weight: str, adapter: Adapter) -> str | None:
+    bias = weight.removesuffix(".weight") + ".bias"
+    paired = weight.endswith(".weight") and bias in adapter and adapter[weight].ndim == 2
+    return bias if paired and adapter[bias].shape == adapter[weight].shape[:1] else None
+
+
+class Components:
+    """The numbered components of a base adapter.
+
+    With ``a_frozen`` (freeze-a) a rank component is its column of B alone. Raises DataError if ``base`` is not an
+    adapter.
+    """
+
+    def __init__(self, base: Adapter, a_frozen: bool = False, origin: str = "adapter") -> None:
+        self.a_frozen = a_frozen
+        self.modules = lora_modules(base, origin)
+        self.heads = head_tensors(base, origin)
+        self._places: list[tuple[Group, int]] = [
+            *((module, row) for module in self.modules for row in range(module.rank)),
+            *((head, row) for head in self.heads for row in range(head.rows)),
+        ]
+        self.lora_count = sum(module.rank for module in self.modules)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def id_bytes(self) -> int:
+        """Bytes that hold any component's number."""
+        return max(1, ((len(self) - 1).bit_length() + 7) // 8)
+
+    @property
+    def lora_values(self) -> int:
+        """LoRA values of the adapter that can be sent."""
+        return sum(sum(self.part_sizes(index)) for index in range(self.lora_count))
+
+    def part_sizes(self, index: int) -> tuple[int, ...]:
+        """Number of values of each part of component ``index``."""
+        group, _ = self._places[index]
+        if isinstance(group, HeadTensor):
+            return (group.columns,)
+        return (group.outputs,) if self.a_frozen else (group.inputs, group.outputs)
+
+    def gather(self, adapter: Adapter, index: int) -> Parts:
+        """Values of component ``index``."""
+        group, row = self._places[index]
+        if isinstance(group, HeadTensor):
+            return (group.rows_of(adapter)[row],)
+        column = adapter[group.b_name][:, row]
+        return (column,) if self.a_frozen else (adapter[group.a_name][row], column)
+
+    def scatter(self, adapter: Adapter, index: int, parts: Sequence[NDArray[np.float32]]) -> None:
+        """Write the values of component ``index`` into ``adapter``."""
+        group, row = self._places[index]
+        if isinstance(group, HeadTensor):
+            width = group.columns - (group.bias_name is not None)
+            adapter[group.weight_name].reshape(group.rows, -1)[row] = parts[0][:width]
+            if group.bias_name is not None:
+                adapter[group.bias_name][row] = parts[0][width]
+            return
+        adapter[group.b_name][:, row] = parts[-1]
+        if not self.a_frozen:
+            adapter[group.a_name][row] = parts[0]

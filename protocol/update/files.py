@@ -1,0 +1,168 @@
+"""The update file: a header, an optional table of energies, and records in order of rank.
+
+    header   magic "ATUP", version, quant bits, flags, base digest (8 bytes), records, CRC-32    23 bytes
+    table    with flag ANNOTATED: total energy (float64), components of the base (uint32),
+             then for each record its energy (float32) and size (uint32)                          12 + 8 n bytes
+    records  component number, scales, codes
+
+All numbers are little-endian. The CRC covers every other byte. Files for the radio have no table; those of
+``airtune update`` have one, so that ``info`` tells energies without the base. Source: ours.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.adapters import Adapter, adapter_digest
+from protocol.errors import UpdateFileError
+from protocol.update.components import Components
+from protocol.update.quantisation import QUANT_BITS
+from protocol.update.records import DecodedUpdate, RecordReader
+
+MAGIC = b"ATUP"
+FORMAT_VERSION = 1
+FLAG_A_FROZEN = 1
+FLAG_ANNOTATED = 2
+_HEADER = struct.Struct("<4sBBB8sI")
+_CRC = struct.Struct("<I")
+_TABLE = struct.Struct("<dI")
+_ENTRY = np.dtype([("energy", "<f4"), ("bytes", "<u4")])
+HEADER_BYTES = _HEADER.size + _CRC.size
+TABLE_BYTES = _TABLE.size
+ENTRY_BYTES = _ENTRY.itemsize
+
+
+@dataclass(frozen=True)
+class Header:
+    """First bytes of an update file."""
+
+    quant_bits: int
+    a_frozen: bool
+    annotated: bool
+    base_digest: bytes
+    records: int
+
+
+@dataclass(frozen=True)
+class EnergyTable:
+    """Energies of an annotated file."""
+
+    total_energy: float
+    components_total: int
+    energies: NDArray[np.float64]
+    """By which each record lowers the energy that stays unsent (its quantisation error taken off)."""
+    sizes: NDArray[np.int64]
+    """Size of each record, bytes."""
+
+
+def header_bytes(annotated: bool) -> int:
+    """Size of a file without records."""
+    return HEADER_BYTES + (TABLE_BYTES if annotated else 0)
+
+
+def write_file(header: Header, records: Sequence[bytes], table: EnergyTable | None = None) -> bytes:
+    """Assemble a file; ``table`` exactly when ``header.annotated``."""
+    flags = FLAG_A_FROZEN * header.a_frozen + FLAG_ANNOTATED * header.annotated
+    start = _HEADER.pack(MAGIC, FORMAT_VERSION, header.quant_bits, flags, header.base_digest, len(records))
+    body = b"".join(records)
+    if table is not None:
+        entries = np.zeros(len(records), dtype=_ENTRY)
+        entries["energy"], entries["bytes"] = table.energies, table.sizes
+        body = _TABLE.pack(table.total_energy, table.components_total) + entries.tobytes() + body
+    return start + _CRC.pack(zlib.crc32(body, zlib.crc32(start))) + body
+
+
+def read_header(data: bytes) -> Header:
+    """Check magic, version and fields of the first HEADER_BYTES; the CRC is ``check_sum``'s task."""
+    if len(data) < HEADER_BYTES:
+        raise UpdateFileError(f"update: {len(data)} bytes are less than a header; the file is cut off or foreign")
+    magic, version, quant_bits, flags, digest, records = _HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise UpdateFileError("update: not an update file")
+    if version != FORMAT_VERSION:
+        raise UpdateFileError(f"update: format version {version} is not known; this airtune reads {FORMAT_VERSION}")
+    if quant_bits not in QUANT_BITS or flags & ~(FLAG_A_FROZEN | FLAG_ANNOTATED):
+        raise UpdateFileError("update: the header is damaged")
+    return Header(quant_bits, bool(flags & FLAG_A_FROZEN), bool(flags & FLAG_ANNOTATED), digest, records)
+
+
+def check_sum(data: bytes) -> None:
+    """Raise UpdateFileError unless the CRC of the whole file holds."""
+    (expected,) = _CRC.unpack_from(data, _HEADER.size)
+    if zlib.crc32(data[HEADER_BYTES:], zlib.crc32(data[: _HEADER.size])) != expected:
+        raise UpdateFileError("update: the checksum does not hold; the file is damaged or cut off")
+
+
+def check_base(header: Header, base: Adapter) -> None:
+    """Raise UpdateFileError unless the update was made from ``base``."""
+    if header.base_digest != adapter_digest(base):
+        raise UpdateFileError("update: made from another base adapter; decode it with the base it was encoded with")
+
+
+def records_start(header: Header) -> int:
+    """Offset of the first record."""
+    return header_bytes(header.annotated) + (header.records * ENTRY_BYTES if header.annotated else 0)
+
+
+def read_table(data: bytes) -> tuple[Header, EnergyTable]:
+    """Header and energies of an annotated file, checked without the base. Raises UpdateFileError."""
+    header = read_header(data)
+    check_sum(data)
+    if not header.annotated:
+        raise UpdateFileError("update: holds no energies; files of 'airtune update encode' do")
+    start = records_start(header)
+    if start > len(data):
+        raise UpdateFileError("update: the table of energies is cut off")
+    total, components = _TABLE.unpack_from(data, HEADER_BYTES)
+    entries = np.frombuffer(data, dtype=_ENTRY, count=header.records, offset=HEADER_BYTES + TABLE_BYTES)
+    energies, sizes = entries["energy"].astype(np.float64), entries["bytes"].astype(np.int64)
+    sound = np.isfinite(total) and total >= 0.0 and bool(np.all(np.isfinite(energies)))
+    if not sound or header.records > components or start + int(sizes.sum()) != len(data):
+        raise UpdateFileError("update: the table of energies contradicts the file")
+    return header, EnergyTable(total, components, energies, sizes)
+
+
+def record_offsets(data: bytes, base: Adapter) -> list[int]:
+    """Start of every record of a whole file made from ``base``, and the file's end as the last entry."""
+    reader, position, end = _open(data, base)
+    offsets = [position]
+    while position < end:
+        position += _whole_record(reader, data, position)
+        offsets.append(position)
+    return offsets
+
+
+def decode_file(data: bytes, base: Adapter) -> DecodedUpdate:
+    """Decode a whole file. Raises UpdateFileError if it is damaged, cut off, foreign or of another base."""
+    reader, position, end = _open(data, base)
+    while position < end:
+        size = _whole_record(reader, data, position)
+        reader.read(data[position : position + size])
+        position += size
+    decoded = reader.decoded()
+    if len(decoded.components) != read_header(data).records:
+        raise UpdateFileError("update: the number of records contradicts the header")
+    return decoded
+
+
+def _open(data: bytes, base: Adapter) -> tuple[RecordReader, int, int]:
+    header = read_header(data)
+    check_sum(data)
+    check_base(header, base)
+    if header.annotated:
+        read_table(data)
+    components = Components(base, header.a_frozen)
+    return RecordReader(base, components, header.quant_bits), records_start(header), len(data)
+
+
+def _whole_record(reader: RecordReader, data: bytes, position: int) -> int:
+    size = reader.size_at(data, position)
+    if size is None or position + size > len(data):
+        raise UpdateFileError("update: the last record is cut off")
+    return size

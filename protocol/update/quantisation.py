@@ -1,0 +1,116 @@
+"""Quantisation of a component's values: 4, 8 or 16 bit codes under one scale a part, or float32 as it is.
+
+Codes are signed, symmetric and never the most negative number. A row of A and a column of B get a scale each,
+because in the first rounds (B starts at zero) their changes differ by orders of magnitude. Rounding is
+stochastic and unbiased: ``floor(value / scale + u)`` with u uniform in [0, 1). Source: textbook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.adapters import VALUE_LIMIT
+from protocol.errors import UpdateFileError
+
+QuantBits = Literal[4, 8, 16, 32]
+QUANT_BITS: tuple[QuantBits, ...] = (4, 8, 16, 32)
+SCALE_BYTES = 4
+SCALE_FLOOR = np.float32(2.0**-100)
+"""A part whose scale would be smaller is sent as zero: products stay clear of denormals, which some libraries flush."""
+
+Values = NDArray[np.float32]
+
+
+def encoded_bytes(part_sizes: Sequence[int], bits: int) -> int:
+    """Bytes of one component with parts of these sizes, scales included."""
+    scales = 0 if bits == 32 else SCALE_BYTES * len(part_sizes)
+    return scales + (sum(part_sizes) * bits + 7) // 8
+
+
+def top_code(bits: int) -> int:
+    """Largest code of ``bits`` bits."""
+    return int(2 ** (bits - 1) - 1)
+
+
+def scales_of(rows: Values, bits: int) -> Values:
+    """Smallest float32 scale per row of ``rows`` (n, values) whose codes reach its largest value.
+
+    0 for a row that is sent as zero.
+    """
+    peak = np.max(np.abs(rows), axis=1).astype(np.float64)
+    scales = (peak / top_code(bits)).astype(np.float32)
+    short = scales.astype(np.float64) * top_code(bits) < peak
+    scales = np.where(short, np.nextafter(scales, np.float32(np.inf)), scales)
+    return np.where(scales >= SCALE_FLOOR, scales, np.float32(0.0))
+
+
+def rounding_variance(rows: Values, bits: int) -> NDArray[np.float64]:
+    """Expected squared error of stochastic rounding per row of ``rows`` (n, values): ``scale^2 sum f (1 - f)``.
+
+    f is the fractional part of value / scale. 0 at 32 bits; the whole square for a row that is sent as zero.
+    """
+    if bits == 32:
+        return np.zeros(len(rows))
+    scales = scales_of(rows, bits).astype(np.float64)[:, None]
+    values = rows.astype(np.float64)
+    steps = np.divide(values, scales, out=np.zeros_like(values), where=scales > 0.0)
+    fraction = steps - np.floor(steps)
+    error = np.where(scales > 0.0, scales**2 * fraction * (1.0 - fraction), values**2)
+    variance: NDArray[np.float64] = error.sum(axis=1)
+    return variance
+
+
+def quantise(parts: Sequence[Values], bits: int, rng: np.random.Generator) -> bytes:
+    """Scales and codes of one component. Draws one uniform number a value, none at 32 bits."""
+    if bits == 32:
+        return b"".join(np.ascontiguousarray(part, dtype="<f4").tobytes() for part in parts)
+    scales = [scales_of(part[None, :], bits)[0] for part in parts]
+    codes = np.concatenate([_codes(part, scale, rng) for part, scale in zip(parts, scales, strict=True)])
+    return np.array(scales, dtype="<f4").tobytes() + _pack(codes, bits)
+
+
+def dequantise(data: bytes, part_sizes: Sequence[int], bits: int) -> list[Values]:
+    """Values of one component from ``encoded_bytes(part_sizes, bits)`` bytes.
+
+    One float32 product a value, so both sides get the same bits. Raises UpdateFileError for scales that are
+    negative, not finite or absurd, and for codes no encoder writes.
+    """
+    if bits == 32:
+        values = np.frombuffer(data, dtype="<f4").astype(np.float32)
+        if not np.all(np.abs(values) <= VALUE_LIMIT):
+            raise UpdateFileError("update: a component holds NaN, infinity or an absurd value")
+        return np.split(values, np.cumsum(part_sizes)[:-1])
+    scales = np.frombuffer(data, dtype="<f4", count=len(part_sizes)).astype(np.float32)
+    if not np.all((scales >= 0.0) & (scales <= VALUE_LIMIT / top_code(bits) * (1.0 + 1e-6))):
+        raise UpdateFileError("update: a component's scale is negative, not finite or absurd")
+    codes = _unpack(data[SCALE_BYTES * len(part_sizes) :], sum(part_sizes), bits)
+    if np.any(codes < -top_code(bits)):
+        raise UpdateFileError("update: a component holds a code outside its range")
+    pieces = np.split(codes, np.cumsum(part_sizes)[:-1])
+    return [piece.astype(np.float32) * scale for piece, scale in zip(pieces, scales, strict=True)]
+
+
+def _codes(values: Values, scale: np.float32, rng: np.random.Generator) -> NDArray[np.int32]:
+    uniform = rng.random(values.size)
+    if scale == 0.0:
+        return np.zeros(values.size, dtype=np.int32)
+    return np.floor(values.astype(np.float64) / float(scale) + uniform).astype(np.int32)
+
+
+def _pack(codes: NDArray[np.int32], bits: int) -> bytes:
+    if bits != 4:
+        return codes.astype(f"<i{bits // 8}").tobytes()
+    nibbles = np.append(codes, [0] * (codes.size % 2)).astype(np.uint8) & 0x0F
+    return (nibbles[0::2] | (nibbles[1::2] << 4)).tobytes()
+
+
+def _unpack(data: bytes, count: int, bits: int) -> NDArray[np.int32]:
+    if bits != 4:
+        return np.frombuffer(data, dtype=f"<i{bits // 8}", count=count).astype(np.int32)
+    packed = np.frombuffer(data, dtype=np.uint8)
+    nibbles = np.stack([packed & 0x0F, packed >> 4], axis=1).reshape(-1)[:count].astype(np.int32)
+    return np.where(nibbles > 7, nibbles - 16, nibbles)
