@@ -1,0 +1,5 @@
+"""SOFT, the sparsified orthogonal update of an edge client (ALGORITHMS section 2): pure functions on arrays.
+
+``importance`` measures components, ``ranking`` orders them and draws the error curve, ``encoding`` fits a prefix
+into a bit budget and keeps the rest as residual. Imports ``protocol`` only.
+"""

@@ -1,0 +1,80 @@
+"""Encoding a prefix of the ranking under a bit budget, and what stays behind (ALGORITHMS sections 2.2, 2.5, 2.8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_client.soft.ranking import Ranking
+from protocol.adapters import Adapter, adapter_digest
+from protocol.errors import BudgetError
+from protocol.update.files import EnergyTable, Header, header_bytes, write_file
+from protocol.update.records import write_record
+
+
+@dataclass(frozen=True)
+class EncodedUpdate:
+    """An update file and what it holds."""
+
+    file: bytes
+    """At most floor(budget / 8) bytes; empty when nothing was granted."""
+    components_sent: int
+    components_total: int
+    lora_values_sent: int
+    lora_values_total: int
+    unsent_energy: float
+    """The error curve's value at this prefix."""
+
+    @property
+    def payload_bits(self) -> int:
+        """Size of the file in bits."""
+        return 8 * len(self.file)
+
+
+def local_update(base: Adapter, trained: Adapter, residual: Adapter | None = None) -> Adapter:
+    """``trained - base + residual`` in factor space, float32."""
+    delta = {name: trained[name] - value for name, value in base.items()}
+    return delta if residual is None else {name: value + residual[name] for name, value in delta.items()}
+
+
+def new_residual(delta: Adapter, committed: Adapter) -> Adapter:
+    """``delta - committed``: all that the base station did not take over, quantisation error included.
+
+    ``committed`` is what ``join_fragments`` decodes from the fragments the base station acknowledged as committed.
+    """
+    return {name: value - committed[name] for name, value in delta.items()}
+
+
+def encode(ranking: Ranking, budget_bits: int, rng: np.random.Generator) -> EncodedUpdate:
+    """Encode the best prefix of at most ``budget_bits``, rounding with draws from ``rng``.
+
+    Equal generators give equal codes for the components that two budgets have in common. A budget of 0 means
+    silence: an empty file. Raises BudgetError for a budget between that and the header.
+    """
+    minimum_bits = 8 * header_bytes(ranking.annotated)
+    if 0 < budget_bits < minimum_bits:
+        raise BudgetError(f"a budget of {budget_bits} bits does not hold the header; the minimum is {minimum_bits}")
+    count = ranking.best_prefix(budget_bits)
+    sent = [int(index) for index in ranking.order[:count]]
+    components = ranking.components
+    lora_sent = sum(sum(components.part_sizes(i)) for i in sent if i < components.lora_count)
+    return EncodedUpdate(
+        file=_file(ranking, sent, rng) if budget_bits else b"",
+        components_sent=count,
+        components_total=len(components),
+        lora_values_sent=lora_sent,
+        lora_values_total=components.lora_values,
+        unsent_energy=float(ranking.unsent[count]),
+    )
+
+
+def _file(ranking: Ranking, sent: list[int], rng: np.random.Generator) -> bytes:
+    components, bits = ranking.components, ranking.quant_bits
+    records = [write_record(components, i, components.gather(ranking.delta, i), bits, rng) for i in sent]
+    header = Header(bits, components.a_frozen, ranking.annotated, adapter_digest(ranking.base), len(records))
+    if not ranking.annotated:
+        return write_file(header, records)
+    sizes = np.array([len(record) for record in records], dtype=np.int64)
+    table = EnergyTable(ranking.total_energy, len(components), ranking.gains[: len(sent)], sizes)
+    return write_file(header, records, table)

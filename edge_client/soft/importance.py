@@ -1,0 +1,117 @@
+"""Energy and importance of components, float64, in forms that do not cancel (ALGORITHMS section 2.3).
+
+Energies are in weight space: what the change of one component does to its module's ``s B A``, Frobenius norm
+squared. Head rows count ``kappa |delta|^2``. Source: ours; the norm-product idea is [P1]'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.adapters import Adapter, LoraModule, Scaling, module_scaling
+from protocol.factors import exact_energy
+from protocol.update.components import Components
+from protocol.update.quantisation import rounding_variance
+
+Importance = Literal["update-energy", "product-norm"]
+Energies = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class UpdateEnergies:
+    """What an update (or a residual) amounts to."""
+
+    lora: float
+    """Sum over rank components of their own energies."""
+    head: float
+    """Squared norm of the head's change, without kappa."""
+    exact: float
+    """Energy of the LoRA change with the cross terms between components."""
+
+
+def update_energies(base: Adapter, delta: Adapter, scaling: Scaling) -> UpdateEnergies:
+    """Energies of ``delta`` on top of ``base``."""
+    components = Components(base)
+    lora = float(_rank_energies(components, base, delta, scaling).sum())
+    head = float(_head_energies(components, delta, kappa=1.0).sum())
+    return UpdateEnergies(lora, head, exact_energy(base, delta, scaling))
+
+
+def head_scale(lora_energy: float, head_energy: float) -> float:
+    """``kappa`` that makes the head's energy weigh as much as LoRA's; 1 if either is zero."""
+    return lora_energy / head_energy if lora_energy > 0.0 and head_energy > 0.0 else 1.0
+
+
+def component_energies(
+    components: Components, base: Adapter, delta: Adapter, scaling: Scaling, kappa: float
+) -> Energies:
+    """Energy of every component's change: ``s^2 |b a - b0 a0|_F^2`` or ``kappa |delta row|^2``."""
+    return np.concatenate([_rank_energies(components, base, delta, scaling), _head_energies(components, delta, kappa)])
+
+
+def product_norms(components: Components, base: Adapter, delta: Adapter, scaling: Scaling, kappa: float) -> Energies:
+    """``s^2 |b|^2 |a|^2`` of the changed factors; head rows by their energy."""
+    norms = []
+    for module in components.modules:
+        b_square, a_square = _changed_squares(module, base, delta)
+        norms.append(module_scaling(scaling, module.name) ** 2 * b_square * a_square)
+    return np.concatenate([*norms, _head_energies(components, delta, kappa)])
+
+
+def rounding_energies(
+    components: Components, base: Adapter, delta: Adapter, scaling: Scaling, kappa: float, quant_bits: int
+) -> Energies:
+    """Expected energy that stochastic rounding leaves behind in each component if it is sent.
+
+    With independent zero-mean errors eb, ea: ``s^2 (E|eb|^2 |a|^2 + |b|^2 E|ea|^2 + E|eb|^2 E|ea|^2)``, exact.
+    """
+    left = []
+    for module in components.modules:
+        b_error = rounding_variance(delta[module.b_name].T, quant_bits)
+        a_error = np.zeros(module.rank) if components.a_frozen else rounding_variance(delta[module.a_name], quant_bits)
+        b_square, a_square = _changed_squares(module, base, delta)
+        error = b_error * a_square + b_square * a_error + b_error * a_error
+        left.append(module_scaling(scaling, module.name) ** 2 * error)
+    heads = [kappa * rounding_variance(head.rows_of(delta), quant_bits) for head in components.heads]
+    return np.concatenate([*left, *heads])
+
+
+def _rank_energies(components: Components, base: Adapter, delta: Adapter, scaling: Scaling) -> Energies:
+    energies = []
+    for module in components.modules:
+        b0, db = _float64(base, module.b_name).T, _float64(delta, module.b_name).T
+        a0, da = _float64(base, module.a_name), _float64(delta, module.a_name)
+        a = a0 + da
+        energy = _squares(db) * _squares(a) + _squares(b0) * _squares(da) + 2.0 * _dots(db, b0) * _dots(a, da)
+        energies.append(module_scaling(scaling, module.name) ** 2 * np.maximum(energy, 0.0))
+    return np.concatenate(energies)
+
+
+def _head_energies(components: Components, delta: Adapter, kappa: float) -> Energies:
+    rows = [kappa * _squares(head.rows_of(delta).astype(np.float64)) for head in components.heads]
+    return np.concatenate([*rows, np.empty(0)])
+
+
+def _float64(adapter: Adapter, name: str) -> NDArray[np.float64]:
+    return adapter[name].astype(np.float64)
+
+
+def _dots(left: NDArray[np.float64], right: NDArray[np.float64]) -> Energies:
+    """Row by row. Not through BLAS: the result must not depend on its threads when a round is replayed."""
+    product: Energies = np.sum(np.ascontiguousarray(left * right), axis=1)
+    return product
+
+
+def _squares(rows: NDArray[np.float64]) -> Energies:
+    return _dots(rows, rows)
+
+
+def _changed_squares(module: LoraModule, base: Adapter, delta: Adapter) -> tuple[Energies, Energies]:
+    """(|b|^2, |a|^2) per rank component of the changed factors."""
+    b = _float64(base, module.b_name) + _float64(delta, module.b_name)
+    a = _float64(base, module.a_name) + _float64(delta, module.a_name)
+    return _squares(b.T), _squares(a)
