@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Union
 from msgspec import Meta, Struct, field
 
 WindowKind = Literal["silent", "acquisition", "sounding", "data"]
-BurstId = Annotated[int, Meta(ge=0, lt=2**63)]
+BurstId = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 ClientName = Annotated[str, Meta(max_length=48)]
 
 
@@ -115,9 +115,9 @@ class WindowReport(Struct, frozen=True):
 class TransmitReport(Struct, frozen=True):
     """What a client's radio did in one window."""
 
-    air_samples: int
-    tx_power_dbm: float
-    energy_j: float
-    clipped_samples: int = 0
-    flowgraph_s: float = 0.0
+    air_samples: Annotated[int, Meta(ge=0, le=2**20)]
+    tx_power_dbm: Annotated[float, Meta(ge=-300.0, le=100.0)]
+    energy_j: Annotated[float, Meta(ge=0.0, le=1e6)]
+    clipped_samples: Annotated[int, Meta(ge=0, le=2**20)] = 0
+    flowgraph_s: Annotated[float, Meta(ge=0.0, le=1e6)] = 0.0
     """Wall-clock seconds in modulation and the flowgraph."""
