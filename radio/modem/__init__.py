@@ -1,0 +1,36 @@
+"""Burst modem: known training, pilots and coded blocks of one grant, to samples and back.
+
+``modulate`` and ``receive`` are the two halves; ``layout`` tells how long a burst is. Pure functions on
+arrays; gr-fec (C++ kernels, called without a flowgraph) is loaded when the first block is coded.
+May import protocol and radio.numerology only.
+"""
+
+from radio.modem.layout import (
+    MAX_BURST_SAMPLES,
+    branch_samples,
+    burst_air_samples,
+    burst_coded_bits,
+    burst_decimation,
+    max_blocks,
+)
+from radio.modem.mcs import BLOCK_BYTES, Mcs, McsTable
+from radio.modem.receiver import receive
+from radio.modem.spectrum import measure_silence, spectrum, spectrum_db
+from radio.modem.transmitter import modulate
+
+__all__ = [
+    "BLOCK_BYTES",
+    "MAX_BURST_SAMPLES",
+    "Mcs",
+    "McsTable",
+    "branch_samples",
+    "burst_air_samples",
+    "burst_coded_bits",
+    "burst_decimation",
+    "max_blocks",
+    "measure_silence",
+    "modulate",
+    "receive",
+    "spectrum",
+    "spectrum_db",
+]

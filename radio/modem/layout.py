@@ -1,0 +1,179 @@
+"""What a burst consists of: training symbols, data symbols, pilots, and how many samples that makes.
+
+Both ends derive the layout from the grant alone. The pattern, counted in loaded subcarriers: resource
+element ``(symbol m, loaded index i)`` of the data part is a pilot where ``(i + 5 m) mod 16 = 0``, so
+pilots take 1/16 of the elements and visit every subcarrier. Source: ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.bursts import Burst, DataBurst, SoundingBurst
+from protocol.errors import RadioError
+from radio.modem.mcs import Mcs, McsTable
+from radio.numerology import Numerology
+
+MAX_BURST_SAMPLES = 2**18 - 4096
+"""Longest burst, full-rate samples; the rest of 2^18 is for filter tails, zeros and slow clocks."""
+PILOT_PERIOD = 16
+PILOT_STEP = 5
+SOUNDING_SYMBOLS = 12
+DETECTION_RB_SYMBOLS = 16
+"""RBs times symbols a receiver correlates over: enough energy at 0 dB in any grant."""
+
+
+@dataclass(frozen=True)
+class BurstLayout:
+    """The resource elements of one burst at its branch rate."""
+
+    subcarriers: NDArray[np.int64]
+    """Loaded branch subcarriers, ascending."""
+    rb_of_subcarrier: NDArray[np.int64]
+    """RB (counted from the grant's first) of each loaded subcarrier."""
+    training_symbols: int
+    detection_symbols: int
+    """The first this many training symbols are what the receiver searches for."""
+    data_symbols: int
+    decimation: int
+    fft_size: int
+    """At the branch rate, as is ``cp``."""
+    cp: int
+    sample_rate_hz: float
+    """Of the branch."""
+
+    @property
+    def symbol_samples(self) -> int:
+        """Branch samples per OFDM symbol."""
+        return self.fft_size + self.cp
+
+    @property
+    def symbols(self) -> int:
+        """Training and data symbols together."""
+        return self.training_symbols + self.data_symbols
+
+    @property
+    def samples(self) -> int:
+        """Branch samples from the first preamble sample to the last data sample."""
+        return self.symbols * self.symbol_samples
+
+    @property
+    def rb_count(self) -> int:
+        """RBs of the grant."""
+        return int(self.rb_of_subcarrier[-1]) + 1
+
+    def pilot_mask(self) -> NDArray[np.bool_]:
+        """True where the data part holds a pilot, shape (data_symbols, loaded subcarriers)."""
+        symbol = np.arange(self.data_symbols)[:, None]
+        index = np.arange(len(self.subcarriers))[None, :]
+        return (index + PILOT_STEP * symbol) % PILOT_PERIOD == 0
+
+
+def burst_decimation(burst: Burst, numerology: Numerology) -> int:
+    """Decimation of the burst's branch. Acquisition keeps the full rate: its carrier may be far off."""
+    if isinstance(burst, SoundingBurst) and burst.acquisition:
+        return 1
+    return numerology.decimation(burst.rb_count)
+
+
+def burst_layout(burst: Burst, numerology: Numerology) -> BurstLayout:
+    """Layout of ``burst``. Raises ConfigurationError on an unknown MCS or RBs outside the band."""
+    loaded, rb_of = _loaded(numerology, burst.rb_start, burst.rb_count)
+    decimation = burst_decimation(burst, numerology)
+    data_symbols = 0
+    if isinstance(burst, DataBurst):
+        mcs = McsTable.load()[burst.mcs]
+        data_symbols = _data_symbols(len(loaded), len(burst.block_ids), mcs)
+    return BurstLayout(
+        subcarriers=loaded,
+        rb_of_subcarrier=rb_of,
+        training_symbols=_training_symbols(burst.rb_count, sounding=isinstance(burst, SoundingBurst)),
+        detection_symbols=_detection_symbols(burst.rb_count),
+        data_symbols=data_symbols,
+        decimation=decimation,
+        fft_size=numerology.fft_size // decimation,
+        cp=numerology.cp // decimation,
+        sample_rate_hz=numerology.sample_rate_hz / decimation,
+    )
+
+
+def burst_air_samples(burst: Burst, numerology: Numerology) -> int:
+    """Full-rate samples from the first preamble sample to the last data sample."""
+    layout = burst_layout(burst, numerology)
+    return layout.symbols * numerology.symbol_samples
+
+
+def branch_samples(burst: Burst, numerology: Numerology) -> int:
+    """Samples of the burst at its branch rate (what ``modulate`` returns)."""
+    return burst_layout(burst, numerology).samples
+
+
+def burst_coded_bits(burst: Burst) -> int:
+    """Coded bits on the air (data resource elements that carry blocks, times bits per symbol); 0 for a sounding."""
+    if isinstance(burst, SoundingBurst):
+        return 0
+    mcs = McsTable.load()[burst.mcs]
+    return _block_elements(len(burst.block_ids), mcs) * mcs.bits_per_symbol
+
+
+def max_blocks(
+    rb_start: int, rb_count: int, mcs: str, numerology: Numerology, limit_samples: int = MAX_BURST_SAMPLES
+) -> int:
+    """How many code blocks fit a burst of at most ``limit_samples`` full-rate samples (0: not even one)."""
+    loaded, _ = _loaded(numerology, rb_start, rb_count)
+    scheme = McsTable.load()[mcs]
+    symbols = limit_samples // numerology.symbol_samples - _training_symbols(rb_count, sounding=False)
+    if symbols <= 0:
+        return 0
+    return _data_elements(len(loaded), symbols) * scheme.bits_per_symbol // scheme.block_coded_bits
+
+
+def check_burst_length(burst: Burst, numerology: Numerology) -> None:
+    """Raise RadioError if ``burst`` is longer than any window may carry."""
+    samples = burst_air_samples(burst, numerology)
+    if samples > MAX_BURST_SAMPLES:
+        raise RadioError(
+            f"burst {burst.burst_id} of {burst.client} takes {samples} samples, more than {MAX_BURST_SAMPLES}; "
+            "grant it in several bursts"
+        )
+
+
+@lru_cache(maxsize=1024)
+def _loaded(numerology: Numerology, rb_start: int, rb_count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    loaded = numerology.loaded_subcarriers(rb_start, rb_count)
+    rb_of = (loaded + numerology.rb_subcarriers * rb_count // 2) // numerology.rb_subcarriers
+    loaded.flags.writeable = rb_of.flags.writeable = False  # shared by every caller
+    return loaded, rb_of
+
+
+def _detection_symbols(rb_count: int) -> int:
+    return max(2, -(-DETECTION_RB_SYMBOLS // rb_count))
+
+
+def _training_symbols(rb_count: int, *, sounding: bool) -> int:
+    return max(SOUNDING_SYMBOLS if sounding else 4, _detection_symbols(rb_count))
+
+
+def _block_elements(n_blocks: int, mcs: Mcs) -> int:
+    return -(-n_blocks * mcs.block_coded_bits // mcs.bits_per_symbol)
+
+
+def _data_elements(n_loaded: int, symbols: int) -> int:
+    """Data resource elements of ``symbols`` data symbols: all elements less the pilots."""
+    periods, rest = divmod(symbols, PILOT_PERIOD)
+    offsets = (np.arange(n_loaded)[None, :] + PILOT_STEP * np.arange(rest)[:, None]) % PILOT_PERIOD
+    return periods * n_loaded * (PILOT_PERIOD - 1) + int(np.count_nonzero(offsets))
+
+
+def _data_symbols(n_loaded: int, n_blocks: int, mcs: Mcs) -> int:
+    """Fewest data symbols that hold ``n_blocks``."""
+    needed = _block_elements(n_blocks, mcs)
+    periods = needed // (n_loaded * (PILOT_PERIOD - 1))
+    symbols = periods * PILOT_PERIOD
+    while _data_elements(n_loaded, symbols) < needed:
+        symbols += 1
+    return symbols

@@ -1,0 +1,75 @@
+"""OFDM mapping: a grid of resource elements to samples, and samples back to a grid.
+
+A grid has shape (symbols, loaded subcarriers). Amplitudes are digital: a subcarrier of amplitude a
+in the grid returned by ``demodulate_grid`` has power |a|^2 relative to full scale.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from radio.modem.layout import BurstLayout
+
+TRANSITION_SUBCARRIERS = 6.0
+"""Width of the band limiting filter's roll-off; less than the 8 of one guard RB."""
+
+
+def modulate_grid(grid: NDArray[np.complex64], layout: BurstLayout) -> NDArray[np.complex64]:
+    """Samples of a grid of unit-energy elements; mean power 1, shape (symbols * symbol_samples,)."""
+    spectrum = np.zeros((len(grid), layout.fft_size), np.complex64)
+    spectrum[:, layout.subcarriers] = grid * np.float32(layout.fft_size / np.sqrt(len(layout.subcarriers)))
+    body = fft.ifft(spectrum, axis=1)
+    return np.concatenate([body[:, -layout.cp :], body], axis=1).ravel()
+
+
+def demodulate_grid(
+    samples: NDArray[np.complex64], layout: BurstLayout, start: int, n_symbols: int, clock_offset_ppm: float = 0.0
+) -> NDArray[np.complex64]:
+    """Grid of ``n_symbols`` symbols of a burst whose first prefix sample is ``samples[start]``.
+
+    A transmitter whose crystal is ``clock_offset_ppm`` fast sends shorter symbols: each FFT window is
+    shifted by whole samples and the rest taken out as a phase slope. Windows begin inside the prefix,
+    so that echoes and filter tails on either side fall into it. Samples outside the stream count as 0.
+    """
+    early = round(0.4 * layout.cp)
+    body = layout.cp + np.arange(n_symbols) * layout.symbol_samples
+    ideal = start + body / (1.0 + 1e-6 * clock_offset_ppm)
+    first = np.floor(ideal).astype(np.int64) - early
+    index = first[:, None] + np.arange(layout.fft_size)
+    inside = (index >= 0) & (index < len(samples))
+    windows = np.where(inside, samples[np.clip(index, 0, len(samples) - 1)], np.complex64(0))
+    spectrum = fft.fft(windows, axis=1)[:, layout.subcarriers] / np.float32(layout.fft_size)
+    slope = 2.0 * np.pi * (ideal - first) / layout.fft_size
+    return spectrum * _phasor(slope[:, None] * layout.subcarriers)
+
+
+def band_limit(samples: NDArray[np.complex64], half_band: float, layout: BurstLayout) -> NDArray[np.complex64]:
+    """``samples`` without what lies outside ``+-half_band`` subcarriers (raised-cosine roll-off beyond).
+
+    Neighbours are not synchronous, so the symbol FFT alone would let a strong one leak into the grant.
+    """
+    size = fft.next_fast_len(len(samples) + 4 * layout.symbol_samples)
+    subcarrier = np.abs(fft.fftfreq(size, 1.0 / layout.fft_size))
+    roll_off = np.clip((subcarrier - half_band) / TRANSITION_SUBCARRIERS, 0.0, 1.0)
+    gain = (0.5 + 0.5 * np.cos(np.pi * roll_off)).astype(np.float32)
+    return fft.ifft(fft.fft(samples, size) * gain)[: len(samples)]
+
+
+def shift_frequency(
+    samples: NDArray[np.complex64], shift_hz: float, sample_rate_hz: float, origin: int = 0
+) -> NDArray[np.complex64]:
+    """``samples`` moved by ``shift_hz``; the phase at sample ``origin`` stays."""
+    n = np.arange(len(samples)) - origin
+    return samples * _phasor(2.0 * np.pi * shift_hz / sample_rate_hz * n)
+
+
+def _phasor(phase: NDArray[np.float64]) -> NDArray[np.complex64]:
+    # Reduced to one turn in double precision, so that single precision suffices for the exponential.
+    turns = phase * (0.5 / np.pi)
+    reduced = ((turns - np.rint(turns)) * (2.0 * np.pi)).astype(np.float32)
+    phasor = np.empty(phase.shape, np.complex64)
+    phasor.real = np.cos(reduced)
+    phasor.imag = np.sin(reduced)
+    return phasor

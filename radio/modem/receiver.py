@@ -1,0 +1,112 @@
+"""The receiving half of the modem: samples of a branch to a report.
+
+The receiver knows the grant and the burst id; timing, carrier offset, gain and noise it estimates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.bursts import Burst, BurstReport, DataBurst, SoundingBurst
+from radio.modem.block_coding import decode_blocks
+from radio.modem.detection import Detection, detect
+from radio.modem.layout import BurstLayout, burst_air_samples, burst_coded_bits, burst_layout
+from radio.modem.observation import Observation, observe_data, observe_sounding
+from radio.modem.ofdm import band_limit, modulate_grid
+from radio.modem.sequences import training_grid
+from radio.numerology import Numerology
+
+MAX_CFO_ACQUISITION_HZ = 120e3
+MAX_CFO_SOUNDING_HZ = 10e3
+MAX_CFO_DATA_HZ = 2e3
+PASS_BAND_MARGIN = 1.5
+"""Subcarriers beyond the grant (and its carrier offset) that the band limiting filter leaves whole."""
+CONSTELLATION_POINTS = 512
+
+
+def receive(burst: Burst, samples: NDArray[np.complex64], numerology: Numerology) -> BurstReport:
+    """Find and demodulate ``burst`` in ``samples`` (its branch: decimated, centred on the grant).
+
+    A burst that is not there is reported ``detected=False``; nothing received makes this raise.
+    Raises ConfigurationError on an unknown MCS or RBs outside the band, MissingPartError without GNU Radio.
+    """
+    layout = burst_layout(burst, numerology)
+    training = training_grid(burst.burst_id, layout)
+    reach_hz = max_cfo_hz(burst)
+    half_band = 0.5 * layout.rb_count * numerology.rb_subcarriers + PASS_BAND_MARGIN
+    half_band += reach_hz / numerology.subcarrier_spacing_hz
+    limited = band_limit(np.asarray(samples, np.complex64), half_band, layout)
+    reference = modulate_grid(training[: layout.detection_symbols], layout)
+    found = detect(limited, reference, layout, reach_hz)
+    if found is None:
+        return _absent(burst, numerology)
+    if isinstance(burst, SoundingBurst):
+        seen = observe_sounding(limited, found, layout, training)
+        return _report(burst, numerology, layout, found, seen, [], (seen.grid / seen.channel).ravel())
+    seen, is_data = observe_data(limited, found, layout, training, burst)
+    equalised = (seen.grid / seen.channel)[is_data]
+    snr = np.broadcast_to(seen.subcarrier_snr(layout), is_data.shape)[is_data]
+    blocks = decode_blocks(burst, equalised, snr)
+    return _report(burst, numerology, layout, found, seen, blocks, equalised)
+
+
+def max_cfo_hz(burst: Burst) -> float:
+    """Largest carrier offset at which ``burst`` is looked for, Hz."""
+    if isinstance(burst, DataBurst):
+        return MAX_CFO_DATA_HZ
+    return MAX_CFO_ACQUISITION_HZ if burst.acquisition else MAX_CFO_SOUNDING_HZ
+
+
+def _absent(burst: Burst, numerology: Numerology) -> BurstReport:
+    return BurstReport(
+        client=burst.client,
+        burst_id=burst.burst_id,
+        detected=False,
+        blocks=[None] * len(burst.block_ids) if isinstance(burst, DataBurst) else [],
+        air_samples=burst_air_samples(burst, numerology),
+        coded_bits=burst_coded_bits(burst),
+    )
+
+
+def _report(
+    burst: Burst,
+    numerology: Numerology,
+    layout: BurstLayout,
+    found: Detection,
+    seen: Observation,
+    blocks: list[bytes | None],
+    equalised: NDArray[np.complex64],
+) -> BurstReport:
+    sent_power = 10.0 ** (burst.tx_gain_db / 10.0) / len(layout.subcarriers)
+    per_subcarrier = np.abs(seen.channel) ** 2
+    total_power = float(np.sum(seen.power * np.bincount(layout.rb_of_subcarrier)))
+    return BurstReport(
+        client=burst.client,
+        burst_id=burst.burst_id,
+        detected=True,
+        start_sample=layout.decimation * (found.start + seen.delay),
+        cfo_hz=seen.cfo_hz,
+        rx_power_dbfs=float(_db(total_power)),
+        snr_db=float(_db(np.mean(seen.power) / np.mean(seen.noise))),
+        evm_db=seen.evm_db,
+        gain_db=_db(seen.power / sent_power).tolist(),
+        noise_db=_db(seen.noise * numerology.rb_subcarriers).tolist(),
+        sinr_db=_db(seen.power / seen.noise).tolist(),
+        blocks=blocks,
+        air_samples=burst_air_samples(burst, numerology),
+        coded_bits=burst_coded_bits(burst),
+        constellation=_spread(equalised).tobytes(),
+        channel_db=_db(per_subcarrier / sent_power).tolist(),
+    )
+
+
+def _spread(symbols: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """At most ``CONSTELLATION_POINTS`` symbols, spread over the burst."""
+    if len(symbols) <= CONSTELLATION_POINTS:
+        return symbols.astype(np.complex64)
+    return symbols[np.linspace(0, len(symbols) - 1, CONSTELLATION_POINTS).astype(int)].astype(np.complex64)
+
+
+def _db(power: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    return np.asarray(10.0 * np.log10(np.maximum(power, 1e-20)))

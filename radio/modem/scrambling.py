@@ -1,0 +1,24 @@
+"""Interleaver and scrambler, both seeded by the burst id.
+
+The interleaver permutes the coded bits within a block, so neighbouring bits of the code fall on
+different subcarriers; errors in time stay within few blocks, which is what retransmission wants.
+The scrambler whitens the whole coded stream. Source: ours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.random_streams import random_stream
+
+
+def interleaver(burst_id: int, coded_bits: int) -> NDArray[np.int64]:
+    """Permutation ``p``: bit ``i`` on the air is coded bit ``p[i]`` of its block."""
+    return random_stream(burst_id, "modem interleaver").permutation(coded_bits)
+
+
+def scrambling_bits(burst_id: int, n_bits: int) -> NDArray[np.uint8]:
+    """``n_bits`` bits added to the coded stream."""
+    packed = random_stream(burst_id, "modem scrambler").bytes(-(-n_bits // 8))
+    return np.unpackbits(np.frombuffer(packed, np.uint8))[:n_bits]

@@ -1,0 +1,44 @@
+"""Power over frequency of a full-rate stream: noise and interference per RB, and the spectrum for pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from radio.numerology import Numerology
+
+SPECTRUM_BINS = 256
+FLOOR = 1e-20
+
+
+def spectrum(samples: NDArray[np.complex64], bins: int = SPECTRUM_BINS) -> NDArray[np.float64]:
+    """Mean power per bin relative to full scale, linear, lowest frequency first (Welch, Hann, half overlap).
+
+    The bins add up to the stream's mean power. Streams shorter than ``bins`` are padded with zeros.
+    """
+    padded = np.pad(samples, (0, max(bins - len(samples), 0)))
+    window = np.hanning(bins + 1)[:-1].astype(np.float32)
+    segments = np.lib.stride_tricks.sliding_window_view(padded, bins)[:: bins // 2]
+    power = np.zeros(bins)
+    for part in np.array_split(segments, max(len(segments) // 512, 1)):
+        power += np.sum(np.abs(fft.fft(part * window, axis=1)) ** 2, axis=0)
+    return fft.fftshift(power) / (len(segments) * bins * float(np.sum(window**2)))
+
+
+def measure_silence(samples: NDArray[np.complex64], numerology: Numerology) -> tuple[list[float], list[float]]:
+    """Noise and interference of a silent window: dB per RB (all RBs) and dB per bin (256 bins), full scale 0 dB."""
+    fine = spectrum(samples, numerology.fft_size)
+    first = (numerology.fft_size - numerology.rb_total * numerology.rb_subcarriers) // 2
+    used = fine[first : first + numerology.rb_total * numerology.rb_subcarriers]
+    per_rb = used.reshape(numerology.rb_total, numerology.rb_subcarriers).sum(axis=1)
+    return _db(per_rb), spectrum_db(samples)
+
+
+def spectrum_db(samples: NDArray[np.complex64]) -> list[float]:
+    """``spectrum`` with 256 bins, in dB."""
+    return _db(spectrum(samples))
+
+
+def _db(power: NDArray[np.float64]) -> list[float]:
+    return (10.0 * np.log10(np.maximum(power, FLOOR))).tolist()
