@@ -1,0 +1,100 @@
+"""Bytes to control messages and back: size limits, schema, and numbers that are numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from protocol.errors import ProtocolError
+from protocol.messages import (
+    CLIENT_MESSAGE_LIMIT,
+    STATION_MESSAGE_LIMIT,
+    ClientMessage,
+    Ready,
+    StationMessage,
+)
+
+_LARGEST_REAL = 1e30
+_LARGEST_INTEGER = 2**63 - 1
+
+_encoder = msgspec.msgpack.Encoder()
+_client_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ClientMessage)
+_station_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(StationMessage)
+
+
+class Rejection(Struct, frozen=True):
+    """Something a client sent was refused; ``reason`` is for people. The run goes on."""
+
+    reason: str
+
+
+def encode_from_client(message: ClientMessage) -> bytes:
+    """Bytes of a client's message. Raises ProtocolError if the other side would refuse it."""
+    data = _encoder.encode(message)
+    decode_from_client(data)
+    return data
+
+
+def decode_from_client(data: bytes | memoryview) -> ClientMessage:
+    """Check and read a client's message (at most 8 KiB). Raises ProtocolError, one line."""
+    message: ClientMessage = _decode(data, _client_decoder, CLIENT_MESSAGE_LIMIT)
+    if isinstance(message, Ready):
+        _check_curve(message)
+    return message
+
+
+def encode_from_station(message: StationMessage) -> bytes:
+    """Bytes of a message of the base station. Raises ProtocolError if it is too large or holds NaN."""
+    _check_numbers(message)
+    data = _encoder.encode(message)
+    if len(data) > STATION_MESSAGE_LIMIT:
+        raise ProtocolError(f"a message of {len(data)} bytes; the limit is {STATION_MESSAGE_LIMIT}")
+    return data
+
+
+def decode_from_station(data: bytes | memoryview) -> StationMessage:
+    """Check and read a message of the base station. Raises ProtocolError, one line."""
+    message: StationMessage = _decode(data, _station_decoder, STATION_MESSAGE_LIMIT)
+    return message
+
+
+def _decode(data: bytes | memoryview, decoder: msgspec.msgpack.Decoder[Any], limit: int) -> Any:
+    if len(data) > limit:
+        raise ProtocolError(f"a message of {len(data)} bytes; the limit is {limit}")
+    try:
+        message = decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"a message off the schema: {str(error)[:200]}") from error
+    _check_numbers(message)
+    return message
+
+
+def _check_numbers(value: Any, where: str = "") -> None:
+    """Refuse NaN, infinities and absurd magnitudes anywhere inside (range limits of a schema let NaN through)."""
+    if isinstance(value, float):
+        if not math.isfinite(value) or abs(value) > _LARGEST_REAL:
+            raise ProtocolError(f"{where} is {value}; it must be finite and at most {_LARGEST_REAL:g}")
+    elif isinstance(value, int):
+        if abs(value) > _LARGEST_INTEGER:
+            raise ProtocolError(f"{where} is {value}; it must be at most {_LARGEST_INTEGER}")
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_numbers(item, where)
+    elif isinstance(value, Struct):
+        name = type(value).__name__.lower()
+        for key in value.__struct_fields__:
+            _check_numbers(getattr(value, key), f"{where or name}.{key}")
+
+
+def _check_curve(message: Ready) -> None:
+    """An error curve starts at zero bits, its bits rise, and no point leaves more unsent than sending nothing."""
+    bits = [point[0] for point in message.curve]
+    energies = [point[1] for point in message.curve]
+    if bits[0] != 0 or any(b <= a for a, b in itertools.pairwise(bits)):
+        raise ProtocolError("ready.curve: its bits must start at 0 and rise")
+    if max(energies) > energies[0] * (1 + 1e-6):
+        raise ProtocolError("ready.curve: a point leaves more energy unsent than sending nothing")
