@@ -14,7 +14,7 @@ SIZES = ((4, 28, 48), (8, 28, 48), (32, 100, 16), (1000, 273, 32))
 
 
 def random_instance(clients: int, rb_total: int, points: int, model: str, draw: int) -> Instance:
-    """Clients at unequal SNR, each with a power-law error curve; the band holds about half of what they want."""
+    """Clients at unequal SNR, each with an error curve of uneven steps, so that it is not convex."""
     rng = random_stream(1, "tsfa-speed", clients, draw)
     weights = rng.dirichlet(np.ones(clients))
     members = []
@@ -23,12 +23,13 @@ def random_instance(clients: int, rb_total: int, points: int, model: str, draw: 
         counts = np.arange(1, rb_total + 1)
         rates = 5e4 * counts * np.log2(1 + snr * rb_total / counts)
         bits = np.unique(np.append(0, np.geomspace(2e4, 1e6 * rb_total / clients, points - 1).astype(int)))
-        energies = rng.uniform(0.5, 2.0) * (1 + bits / bits[-1] * 20) ** -rng.uniform(0.3, 1.5)
+        steps = rng.gamma(0.3, np.linspace(2.0, 0.1, len(bits)))
+        energies = rng.uniform(0.5, 2.0) * np.cumsum(steps[::-1])[::-1] / steps.sum()
         members.append(
             ClientInstance(
                 name=f"client-{index}",
                 weight=float(weights[index]),
-                queue_s=float(rng.uniform(0, 0.1) * weights[index]),
+                queue_s=float(rng.uniform(0, 1.0) * weights[index]),
                 compute_s=1.0,
                 overhead_s=0.005,
                 rate_bps=rates.tolist(),
@@ -36,21 +37,18 @@ def random_instance(clients: int, rb_total: int, points: int, model: str, draw: 
             )
         )
     return Instance(
-        rb_total=rb_total, guard_rb=1, V=1.0, latency_model=model, queue_s=0.02, deadline_s=15.0, clients=members
+        rb_total=rb_total, guard_rb=1, V=1.0, latency_model=model, queue_s=0.2, deadline_s=15.0, clients=members
     )
 
 
 def main() -> None:
     """Print one line per size and latency model."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--largest-round", type=int, default=32, help="largest number of clients in the round model")
+    parser.add_argument("--draws", type=int, default=3, help="instances of each size")
     args = parser.parse_args()
     print("clients x RBs x points  model       active  solve s (median, worst)  gap (worst)")
     for clients, rb_total, points in SIZES:
         for model in ("per-client", "round"):
-            if model == "round" and clients > args.largest_round:
-                continue
             answers = [solve(random_instance(clients, rb_total, points, model, draw)) for draw in range(args.draws)]
             seconds = [answer.solve_s for answer in answers]
             active = np.mean([sum(c.rb_count > 0 for c in answer.clients) for answer in answers])
