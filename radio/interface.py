@@ -17,15 +17,24 @@ from protocol.bursts import Burst, TransmitReport, Window, WindowReport
 class BaseStationRadio(Protocol):
     """The receiving end."""
 
+    @property
+    def radio_address(self) -> str:
+        """Where client radios find the medium; empty where the medium is the air."""
+
     def arm(self, window: Window, bursts: Sequence[Burst]) -> None:
         """Start receiving ``window``; returns once samples are being taken.
 
         ``bursts`` are what the receiver looks for: client, RBs, MCS, length and burst id, never timing,
-        CFO, gain or noise. Raises RadioError if a window is armed already.
+        CFO, gain or noise; one per client. Raises RadioError if a window is armed already or the radio
+        has failed, MissingPartError if the machine lacks what the radio needs.
         """
 
     def collect(self, timeout_s: float) -> WindowReport:
-        """Wait for the armed window to close and be decoded. Raises RadioError after ``timeout_s`` of wall clock."""
+        """Wait for the armed window to close and be decoded.
+
+        Raises RadioError after ``timeout_s`` of wall clock (the window stays armed: ``leave_out`` and collect
+        again), if no window is armed, or as soon as a part of the radio has failed.
+        """
 
     def leave_out(self, client: str) -> None:
         """``client`` is gone: do not wait for it in the armed window (a medium that cannot tell needs the hint)."""
@@ -40,6 +49,7 @@ class ClientRadio(Protocol):
     def transmit(self, window: Window, burst: Burst, blocks: Sequence[bytes]) -> TransmitReport:
         """Put ``burst`` on the air in ``window``; ``blocks`` are the block contents (none for a sounding).
 
+        Returns once the samples are on the air, not waiting for the window to close.
         Raises RadioError if the radio fails or the burst breaks the limits of its profile; nothing is on the
         air then.
         """

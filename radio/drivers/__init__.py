@@ -1,0 +1,30 @@
+"""Radio drivers: implementations of ``radio.interface``, chosen by ``radio.driver``.
+
+Importing or opening a driver never imports GNU Radio into the calling process. May import ``radio`` and
+``protocol``; one contract suite (``tests/radio/test_radio_contract.py``) runs on every driver.
+"""
+
+from __future__ import annotations
+
+from protocol.configuration import Experiment
+from radio.drivers.simulated_base_station import SimulatedBaseStationRadio
+from radio.drivers.simulated_client import SimulatedClientRadio
+from radio.interface import BaseStationRadio, ClientRadio
+
+
+def open_base_station_radio(experiment: Experiment) -> BaseStationRadio:
+    """The base station's radio of ``experiment.radio.driver``.
+
+    Raises AddressInUseError, MissingPartError, ConfigurationError or RadioError if it cannot be had.
+    """
+    drivers = {"simulated": SimulatedBaseStationRadio}
+    return drivers[experiment.radio.driver](experiment)
+
+
+def open_client_radio(name: str, experiment: Experiment, radio_address: str) -> ClientRadio:
+    """The radio of client ``name``; ``radio_address`` is what the base station's radio gave.
+
+    Raises MissingPartError, ConfigurationError or RadioError if it cannot be had.
+    """
+    drivers = {"simulated": SimulatedClientRadio}
+    return drivers[experiment.radio.driver](name, experiment, radio_address)

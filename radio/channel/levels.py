@@ -1,0 +1,55 @@
+"""Levels of the simulated radio: what digital full scale means in dBm, path gain, noise.
+
+Transmit side: digital power 1.0 is ``radio.tx_power_dbm``. Receive side: digital power 1.0 (0 dBFS) is
+``RX_FULL_SCALE_DBM``. Source: link budget arithmetic as in any textbook; the constants are ours.
+"""
+
+from __future__ import annotations
+
+import math
+
+from protocol.configuration import ClientTable, Experiment
+
+RX_FULL_SCALE_DBM = -30.0
+"""Power of a receiver input of digital power 1.0, dBm: a client at one metre and 10 dBm just reaches it."""
+
+TX_PEAK_AMPLITUDE = 10.0 ** (13.0 / 20.0)
+"""Largest transmit sample: 13 dB above full power, where OFDM peaks are clipped by the converter."""
+
+THERMAL_NOISE_DBM_HZ = -173.975
+"""kT at 290 K, dBm per Hz."""
+
+REFERENCE_BANDWIDTH_HZ = 28 * 62.5e3
+"""Band of the reference SNR: all resource blocks of the default numerology, Hz."""
+
+
+def noise_dbm(experiment: Experiment, bandwidth_hz: float) -> float:
+    """Receiver noise in ``bandwidth_hz``: thermal noise plus noise figure, dBm."""
+    return THERMAL_NOISE_DBM_HZ + 10.0 * math.log10(bandwidth_hz) + experiment.channel.noise_figure_db
+
+
+def path_gain_db(experiment: Experiment, member: ClientTable) -> float:
+    """Mean channel power gain of a client (received over transmitted power, negative), dB.
+
+    From the distance by the log-distance law, or set so that ``mean_snr_db`` is the mean reference SNR;
+    ``channel.attenuation_db`` comes on top in both cases.
+    """
+    channel = experiment.channel
+    if member.distance_m is not None:
+        loss_db = channel.path_loss_1m_db + 10.0 * channel.path_loss_exponent * math.log10(member.distance_m)
+        return -loss_db - channel.attenuation_db
+    # The configuration check guarantees that one of the two is set.
+    snr_db = member.mean_snr_db if member.mean_snr_db is not None else 0.0
+    needed_dbm = noise_dbm(experiment, REFERENCE_BANDWIDTH_HZ) + snr_db
+    return needed_dbm - experiment.radio.tx_power_dbm - channel.attenuation_db
+
+
+def reference_snr_db(experiment: Experiment, member: ClientTable) -> float:
+    """Mean reference SNR: received full power over the noise of the full band, attenuation included, dB."""
+    received_dbm = experiment.radio.tx_power_dbm + path_gain_db(experiment, member)
+    return received_dbm - noise_dbm(experiment, REFERENCE_BANDWIDTH_HZ)
+
+
+def digital_gain_offset_db(experiment: Experiment) -> float:
+    """What to add to a gain between digital powers to get the channel's power gain, dB."""
+    return RX_FULL_SCALE_DBM - experiment.radio.tx_power_dbm

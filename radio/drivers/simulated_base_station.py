@@ -1,0 +1,209 @@
+"""The base station's simulated radio: the ether, a receiver and decoders, each a process of its own.
+
+    client transmitters -> ether -> receiver (GNU Radio) -> decoders -> this object
+
+The samples never pass through the base station's process.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from protocol.bursts import Burst, BurstReport, Window, WindowReport
+from protocol.configuration import Experiment
+from protocol.errors import RadioError
+from radio.channel.draws import lost_blocks
+from radio.channel.levels import digital_gain_offset_db
+from radio.limits import experiment_numerology
+from radio.processes.children import Child
+from radio.processes.messages import (
+    ArmEther,
+    BurstDecoded,
+    EtherArmed,
+    EtherDone,
+    ExpectWindow,
+    LeaveOut,
+    LinkMessage,
+    ReceiverDone,
+    Start,
+)
+
+DECODERS = 2
+
+
+class SimulatedBaseStationRadio:
+    """Implements ``radio.interface.BaseStationRadio``; for one thread at a time."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        """Start all processes and wait until the ether listens; the others get ready while the caller goes on.
+
+        Raises AddressInUseError if ``clients.radio_address`` is taken, ConfigurationError on an unknown sample rate.
+        """
+        experiment_numerology(experiment)
+        self._experiment = experiment
+        self._window: _OpenWindow | None = None
+        self._refused: dict[str, int] = {}
+        self._children = _start_children(experiment)
+        self._ether, self._receiver = self._children[:2]
+        self._selector = selectors.DefaultSelector()
+        for child in self._children:
+            self._selector.register(child.link, selectors.EVENT_READ, child)
+        try:
+            self._ether.wait_started()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def radio_address(self) -> str:
+        """Where the ether listens for client radios."""
+        return self._ether.radio_address
+
+    @property
+    def refused_deliveries(self) -> dict[str, int]:
+        """Deliveries the ether refused, by reason, up to the last window."""
+        return dict(self._refused)
+
+    def arm(self, window: Window, bursts: Sequence[Burst]) -> None:
+        """See ``BaseStationRadio``."""
+        self._check_open()
+        if self._window is not None:
+            raise RadioError(f"window {self._window.window.index} is still armed: collect it first")
+        clients = [burst.client for burst in bursts]
+        if len(set(clients)) < len(clients):
+            raise RadioError("two bursts of one client in a window: a client sends one burst at a time")
+        for child in self._children:
+            child.wait_started()
+        self._receiver.send(ExpectWindow(window, list(bursts)))
+        self._ether.send(ArmEther(window, clients))
+        if not isinstance(self._ether.receive(), EtherArmed):
+            raise RadioError("the ether answers out of turn; start the radio anew")
+        self._window = _OpenWindow(window, len(bursts))
+
+    def collect(self, timeout_s: float) -> WindowReport:
+        """See ``BaseStationRadio``."""
+        self._check_open()
+        if self._window is None:
+            raise RadioError("no window is armed")
+        deadline = time.monotonic() + timeout_s
+        while not self._window.complete:
+            ready = self._selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise RadioError(f"window {self._window.window.index} did not close within {timeout_s:g} s")
+            for key, _ in ready:
+                self._window.take(self._receive_from(key.data))
+        report = self._window.report(self._experiment)
+        self._refused = self._window.refused
+        self._window = None
+        return report
+
+    def leave_out(self, client: str) -> None:
+        """See ``BaseStationRadio``."""
+        self._check_open()
+        if self._window is not None:
+            self._ether.send(LeaveOut(client))
+
+    def close(self) -> None:
+        """See ``BaseStationRadio``."""
+        self._window = None
+        self._selector.close()
+        for child in self._children:
+            child.close()
+        self._children = []
+
+    def _check_open(self) -> None:
+        if not self._children:
+            raise RadioError("this base station radio is closed")
+
+    def _receive_from(self, child: Child) -> LinkMessage:
+        try:
+            return child.receive()
+        except RadioError as error:
+            # One dead process takes its neighbours along: name the one that went first.
+            causes = [other for other in self._children if other.is_root_cause()]
+            raise (causes[0].died() if causes else error) from error
+
+
+class _OpenWindow:
+    """What has come in of the armed window."""
+
+    def __init__(self, window: Window, bursts: int) -> None:
+        self.window = window
+        self._reports: list[BurstReport | None] = [None] * bursts
+        self._decode_s = 0.0
+        self._ether: EtherDone | None = None
+        self._receiver: ReceiverDone | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self._ether is not None and self._receiver is not None and None not in self._reports
+
+    @property
+    def refused(self) -> dict[str, int]:
+        return self._ether.refused if self._ether is not None else {}
+
+    def take(self, message: LinkMessage) -> None:
+        """Note one message of a child."""
+        if isinstance(message, BurstDecoded):
+            self._reports[message.position] = message.report
+            self._decode_s += message.decode_s
+        elif isinstance(message, EtherDone):
+            self._ether = message
+        elif isinstance(message, ReceiverDone):
+            self._receiver = message
+
+    def report(self, experiment: Experiment) -> WindowReport:
+        """The window's report, once complete."""
+        assert self._ether is not None and self._receiver is not None
+        reports = [physical_report(experiment, self.window, report) for report in self._reports if report is not None]
+        return WindowReport(
+            window=self.window,
+            bursts=reports,
+            noise_db=self._receiver.noise_db,
+            psd_db=self._receiver.psd_db,
+            clipped_samples=self._ether.clipped_samples,
+            lost=self._ether.lost,
+            stage_s={
+                "wait": self._ether.wait_s,
+                "ether": self._ether.ether_s,
+                "flowgraph": self._receiver.flowgraph_s,
+                "decode": self._decode_s,
+            },
+        )
+
+
+def physical_report(experiment: Experiment, window: Window, report: BurstReport) -> BurstReport:
+    """A modem's report with gains as channel power gains, and without the blocks a fault discards."""
+    offset_db = digital_gain_offset_db(experiment)
+    blocks = report.blocks
+    if experiment.channel.lost_block_rate > 0.0:
+        lost = lost_blocks(experiment, window, report.client, len(blocks))
+        blocks = [None if gone else block for block, gone in zip(blocks, lost, strict=True)]
+    return msgspec.structs.replace(
+        report,
+        gain_db=[gain + offset_db for gain in report.gain_db],
+        channel_db=[gain + offset_db for gain in report.channel_db],
+        blocks=blocks,
+    )
+
+
+def _start_children(experiment: Experiment) -> list[Child]:
+    """Ether, receiver, decoders; their links to each other are made here and passed on."""
+    ether_out, receiver_in = socket.socketpair()
+    pairs = [socket.socketpair() for _ in range(DECODERS)]
+    start = Start(experiment, radio_address=experiment.clients.radio_address)
+    ends = [ether_out, receiver_in, *(end for pair in pairs for end in pair)]
+    try:
+        return [
+            Child("ether", "ether", start, (ether_out,)),
+            Child("receiver", "receiver", start, (receiver_in, *(out for out, _ in pairs))),
+            *(Child("decoder", f"decoder {i}", start, (into,)) for i, (_, into) in enumerate(pairs)),
+        ]
+    finally:
+        for end in ends:
+            end.close()

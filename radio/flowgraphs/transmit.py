@@ -1,0 +1,55 @@
+"""Transmit flowgraph: a burst at the branch rate becomes the window's samples at the full rate.
+
+burst source -> interpolating filter -> rotator (grant centre and carrier correction) -> sink
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from gnuradio import blocks, filter, gr
+
+from protocol.bursts import Burst
+from radio.flowgraphs.filters import transmit_taps
+from radio.flowgraphs.memory_stream import CHUNK, Sink, fix_chunks, source
+from radio.modem.layout import burst_decimation
+from radio.numerology import Numerology
+
+
+def transmit_samples(
+    burst: Burst, baseband: np.ndarray, numerology: Numerology, guard_rb: int, start: int, n_samples: int
+) -> np.ndarray:
+    """Run the flowgraph; returns complex64 (n_samples,), zero but for the burst.
+
+    ``baseband``: the modulated burst at the branch rate, centred on its grant, complex64. Its first sample comes at
+    full-rate sample ``start``; the filter's run-in and run-out lie around it, nothing is cut.
+    """
+    interpolation = burst_decimation(burst, numerology)
+    taps = transmit_taps(numerology, burst, guard_rb)
+    delay = (len(taps) - 1) // 2
+    shift_hz = numerology.centre_hz(burst.rb_start, burst.rb_count) + burst.cfo_correction_hz
+    played = _run(np.asarray(baseband, np.complex64), taps, interpolation, shift_hz / numerology.sample_rate_hz)
+    length = len(baseband) * interpolation + 2 * delay
+    window = np.zeros(n_samples, np.complex64)
+    first = start - delay
+    window[first : first + length] = played[:length]
+    return window
+
+
+def _run(baseband: np.ndarray, taps: np.ndarray, interpolation: int, cycles_per_sample: float) -> np.ndarray:
+    needed = len(baseband) * interpolation + len(taps) - 1
+    whole = CHUNK * (-(-needed // CHUNK) + 1)
+    padded = np.zeros(whole // interpolation, np.complex64)
+    padded[: len(baseband)] = baseband
+    graph = gr.top_block("transmit")
+    # Padded here to whole polyphase arms: the block would put its zeros in front, which delays.
+    arms = np.pad(taps, (0, -len(taps) % interpolation))
+    shaping = filter.interp_fir_filter_ccf(interpolation, arms.tolist())
+    rotator = blocks.rotator_cc(2.0 * math.pi * cycles_per_sample)
+    sink = Sink()
+    for block in (shaping, rotator):
+        fix_chunks(block)
+    graph.connect(source(padded), shaping, rotator, sink.block)
+    graph.run()
+    return sink.take()

@@ -1,0 +1,54 @@
+"""What a transmitter accepts: the limits of a burst and of the window around it.
+
+The same for every driver; hardware profiles may be narrower.
+"""
+
+from __future__ import annotations
+
+import math
+
+from protocol.bursts import Burst, Window
+from protocol.configuration import Experiment
+from protocol.errors import ConfigurationError, RadioError
+from radio.modem import burst_air_samples
+from radio.modem.layout import check_burst_length
+from radio.numerology import DEFAULT_2MSPS, Numerology
+
+SILENT_SAMPLES = 1024
+"""Zeros on either side of a burst in its window."""
+_POWER_ROUNDING_DB = 1e-6
+
+
+def experiment_numerology(experiment: Experiment) -> Numerology:
+    """The grid of the experiment's sample rate. Raises ConfigurationError if there is none."""
+    rate_hz = experiment.radio.sample_rate_hz
+    if rate_hz != DEFAULT_2MSPS.sample_rate_hz:
+        raise ConfigurationError(
+            f"radio.sample_rate_hz = {rate_hz:g}: the numerology is defined at {DEFAULT_2MSPS.sample_rate_hz:g}"
+        )
+    return DEFAULT_2MSPS
+
+
+def window_samples(air_samples: int, jitter_samples: int) -> int:
+    """Length of the window that holds a burst of ``air_samples`` wherever the driver starts it, samples."""
+    return 2 * SILENT_SAMPLES + jitter_samples + air_samples
+
+
+def check_burst(experiment: Experiment, numerology: Numerology, window: Window, burst: Burst) -> None:
+    """Raise an AirtuneError, with the reason, if ``burst`` may not go on the air in ``window``."""
+    check_burst_length(burst, numerology)
+    _check_power(experiment, numerology, burst)
+    needed = window_samples(burst_air_samples(burst, numerology), experiment.radio.jitter_samples)
+    if window.n_samples < needed:
+        raise RadioError(f"a window of {window.n_samples} samples is too short: this burst needs {needed}")
+
+
+def _check_power(experiment: Experiment, numerology: Numerology, burst: Burst) -> None:
+    if burst.tx_gain_db > 0.0:
+        raise RadioError(f"transmit gain {burst.tx_gain_db:.1f} dB is above full power (0 dB)")
+    density_db = burst.tx_gain_db + 10.0 * math.log10(numerology.rb_total / burst.rb_count)
+    cap_db = experiment.radio.psd_cap_db
+    if density_db > cap_db + _POWER_ROUNDING_DB:
+        raise RadioError(
+            f"power per resource block {density_db:.1f} dB above the full-band level: radio.psd_cap_db is {cap_db:.1f}"
+        )

@@ -1,0 +1,102 @@
+"""Parent's side of a radio process: start it, know when it died, end it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from protocol.errors import AddressInUseError, AirtuneError, MissingPartError, RadioError
+from radio.processes.lifetime import PEER_GONE_EXIT
+from radio.processes.link import Link, LinkClosedError
+from radio.processes.messages import LinkMessage, Start, Started, StartFailed
+
+_SOURCE_ROOT = str(Path(__file__).resolve().parents[2])
+_START_ERRORS: dict[str, type[AirtuneError]] = {
+    "missing": MissingPartError,
+    "address-in-use": AddressInUseError,
+    "other": RadioError,
+}
+
+
+class Child:
+    """A radio process and the link to it. Started at once; ``wait_started`` waits for its first word."""
+
+    def __init__(self, module: str, name: str, start: Start, peers: tuple[socket.socket, ...] = ()) -> None:
+        """Run ``python -m radio.processes.<module>``; ``peers`` are its ends of links to other children."""
+        self.name = name
+        self.radio_address = ""
+        self._started = False
+        ours, theirs = socket.socketpair()
+        descriptors = [theirs.fileno(), *(peer.fileno() for peer in peers)]
+        command = [sys.executable, "-m", f"radio.processes.{module}", *map(str, descriptors)]
+        # A new interpreter, never a fork: GNU Radio's threads and torch's do not survive one.
+        self.process = subprocess.Popen(
+            command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=_child_environment()
+        )
+        theirs.close()
+        self.link = Link(ours)
+        self.send(start)
+
+    def send(self, message: LinkMessage) -> None:
+        """Send a message. Raises RadioError if the process has ended."""
+        try:
+            self.link.send(message)
+        except LinkClosedError as error:
+            raise self.died() from error
+
+    def receive(self) -> LinkMessage:
+        """Next message. Raises RadioError if the process has ended."""
+        try:
+            return self.link.receive()[0]
+        except LinkClosedError as error:
+            raise self.died() from error
+
+    def wait_started(self) -> None:
+        """Wait until the process works. Raises what kept it from starting."""
+        if self._started:
+            return
+        message = self.receive()
+        if isinstance(message, StartFailed):
+            raise _START_ERRORS[message.cause](message.reason)
+        if not isinstance(message, Started):
+            raise RadioError(f"the {self.name} process does not start as agreed; report this")
+        self.radio_address = message.radio_address
+        self._started = True
+
+    def died(self) -> RadioError:
+        """The error that says how this process ended."""
+        code = self.exit_code(timeout_s=1.0)
+        how = "closed its link" if code is None else f"was killed by signal {-code}" if code < 0 else f"exited ({code})"
+        return RadioError(f"the {self.name} process {how}; start the radio anew (its stderr says more)")
+
+    def exit_code(self, timeout_s: float) -> int | None:
+        """Exit status, negative for a signal, None while it runs after ``timeout_s``."""
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def is_root_cause(self) -> bool:
+        """Whether it ended for a reason of its own, not because another process went first."""
+        return self.exit_code(timeout_s=0.0) not in (None, 0, PEER_GONE_EXIT)
+
+    def close(self, grace_s: float = 0.0) -> None:
+        """End the process: by itself within ``grace_s``, else by SIGKILL (it holds no state). Safe to call twice."""
+        if grace_s <= 0.0 or self.exit_code(grace_s) is None:
+            self.process.kill()
+        self.process.wait()
+        self.link.close()
+
+
+def _child_environment() -> dict[str, str]:
+    # One thread per process: parallelism is by process. The safe path keeps a user's own folders called
+    # "radio" or "protocol" in the working directory from being imported.
+    environment = dict(os.environ)
+    inherited = environment.get("PYTHONPATH")
+    environment["PYTHONPATH"] = _SOURCE_ROOT if not inherited else os.pathsep.join([_SOURCE_ROOT, inherited])
+    environment["PYTHONSAFEPATH"] = "1"
+    environment.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+    return environment

@@ -1,0 +1,130 @@
+"""What the radio's processes say to each other. Samples travel beside a message, never inside it."""
+
+from __future__ import annotations
+
+from typing import Literal, Union
+
+from msgspec import Struct, field
+
+from protocol.bursts import Burst, BurstReport, TransmitReport, Window
+from protocol.configuration import Experiment
+
+
+class LinkMessage(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    """Base of all messages on links."""
+
+
+class Start(LinkMessage, tag="start"):
+    """Parent to child: the experiment, and for a transmitter whose it is and where the medium is."""
+
+    experiment: Experiment
+    client: str = ""
+    radio_address: str = ""
+
+
+class Started(LinkMessage, tag="started"):
+    """Child to parent: ready to work; the ether says where it listens."""
+
+    radio_address: str = ""
+
+
+class StartFailed(LinkMessage, tag="start-failed"):
+    """Child to parent: cannot start, and why."""
+
+    cause: Literal["missing", "address-in-use", "other"]
+    reason: str
+
+
+class ExpectWindow(LinkMessage, tag="expect-window"):
+    """Parent to receiver: the next window's samples will come from the ether; look for these bursts."""
+
+    window: Window
+    bursts: list[Burst]
+
+
+class ArmEther(LinkMessage, tag="arm-ether"):
+    """Parent to ether: take deliveries of these clients for this window."""
+
+    window: Window
+    clients: list[str]
+
+
+class EtherArmed(LinkMessage, tag="ether-armed"):
+    """Ether to parent: deliveries are being taken."""
+
+
+class LeaveOut(LinkMessage, tag="leave-out"):
+    """Parent to ether: do not wait for this client."""
+
+    client: str
+
+
+class WindowSamples(LinkMessage, tag="window-samples"):
+    """Ether to receiver: the window, with its samples beside."""
+
+    window: Window
+
+
+class EtherDone(LinkMessage, tag="ether-done"):
+    """Ether to parent: the window is closed."""
+
+    clipped_samples: int
+    lost: list[str]
+    wait_s: float
+    ether_s: float
+    refused: dict[str, int]
+    """Refused deliveries by reason since the ether started."""
+
+
+class DecodeBurst(LinkMessage, tag="decode-burst"):
+    """Receiver to decoder: find and decode ``burst`` in the branch samples beside."""
+
+    position: int
+    burst: Burst
+
+
+class BurstDecoded(LinkMessage, tag="burst-decoded"):
+    """Decoder to parent: report of the burst at ``position`` of the window's list."""
+
+    position: int
+    report: BurstReport
+    decode_s: float
+
+
+class ReceiverDone(LinkMessage, tag="receiver-done"):
+    """Receiver to parent: all branches are with the decoders."""
+
+    psd_db: list[float]
+    flowgraph_s: float
+    noise_db: list[float] = field(default_factory=list)
+    """Per RB; silent windows only."""
+
+
+class TransmitBurst(LinkMessage, tag="transmit-burst"):
+    """Parent to transmitter: put this burst on the air."""
+
+    window: Window
+    burst: Burst
+    blocks: list[bytes]
+
+
+class Transmitted(LinkMessage, tag="transmitted"):
+    """Transmitter to parent: the samples are with the medium."""
+
+    report: TransmitReport
+
+
+class TransmitRefused(LinkMessage, tag="transmit-refused"):
+    """Transmitter to parent: nothing went on the air, and why."""
+
+    reason: str
+
+
+class Finish(LinkMessage, tag="finish"):
+    """Parent to transmitter: hand over what is on its way and end."""
+
+
+AnyLinkMessage = Union[  # noqa: UP007
+    Start, Started, StartFailed, ExpectWindow, ArmEther, EtherArmed, LeaveOut, WindowSamples, EtherDone, DecodeBurst,
+    BurstDecoded, ReceiverDone, TransmitBurst, Transmitted, TransmitRefused, Finish,
+]  # fmt: skip
