@@ -61,7 +61,10 @@ class Roster:
             self._progress.warn(f"{name} is left out of this round: {reason}")
 
     def gather(
-        self, names: Iterable[str], wanted: type[Answer], accept: Callable[[str, Answer], bool],
+        self,
+        names: Iterable[str],
+        wanted: type[Answer],
+        accept: Callable[[str, Answer], bool],
         replan: Callable[[str], None] | None = None,
     ) -> dict[str, Answer]:
         """Collect one ``wanted`` message from each of ``names``; those left out meanwhile are missing.

@@ -24,7 +24,11 @@ def client_records(played: StationRound, verdict: Verdict) -> list[ClientRoundRe
 
 
 def round_record(
-    played: StationRound, clients: list[ClientRoundRecord], aggregate: Aggregate, verdict: Verdict, common_queue_s: float
+    played: StationRound,
+    clients: list[ClientRoundRecord],
+    aggregate: Aggregate,
+    verdict: Verdict,
+    common_queue_s: float,
 ) -> RoundRecord:
     """The record of the round as a whole; wall-clock columns are filled in by the caller."""
     allocation = played.allocation
@@ -129,7 +133,7 @@ def _fill_allocation(record: ClientRoundRecord, played: StationRound, name: str)
     record.latency_predicted_s = granted.latency_s if granted else played.barrier_s
     if granted is not None and granted.bits > 0:
         record.rb_start, record.rb_count = played.usable[0] + granted.rb_start, granted.rb_count
-        record.bits_granted = granted.bits
+        record.bits_granted = int(granted.bits)
     encoded = played.encoded.get(name)
     if encoded is not None:
         record.payload_bits, record.fragments = encoded.payload_bits, encoded.fragments

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from radio.rates import RateTable, power_backoff_db, rate_table
 
 from base_station.aggregation import Aggregate, Contribution
 from base_station.channel import (
@@ -39,7 +40,6 @@ from protocol.steps import reached
 from protocol.update.fragments import join_fragments
 from radio.arq import ArqTracker
 from radio.fragments import FragmentTagger, blocks_per_fragment, payload_share
-from radio.rates import RateTable, power_backoff_db, rate_table
 
 ACQUISITION_RBS = 16
 """A first-contact burst may be at most 1 MHz wide (DESIGN section 3)."""
@@ -239,7 +239,7 @@ class StationRound:
         granted = {name: c for name, c in self.granted.items() if c.bits > 0}
         for name in self.ready:
             if name not in self.lab.roster.left_out:
-                self.lab.roster.send(name, GrantBits(self.index, granted[name].bits if name in granted else 0))
+                self.lab.roster.send(name, GrantBits(self.index, int(granted[name].bits) if name in granted else 0))
         reached("base-station", "granted", self.index)
         answers = self.lab.roster.gather(granted, Encoded, lambda _, m: m.round_index == self.index)
         for name, encoded in answers.items():
@@ -250,19 +250,19 @@ class StationRound:
             self.grants[name] = self._uplink_grant(name, granted[name].rb_start, granted[name].rb_count, encoded)
 
     def _uplink_grant(self, name: str, rb_start: int, rb_count: int, encoded: Encoded) -> UplinkGrant:
-        lab, carrier = self.lab, self.carriers[name]
+        lab, radio, carrier = self.lab, self.lab.experiment.radio, self.carriers[name]
         gain_db = tx_gain_db(lab.numerology.rb_total, rb_count, self.caps_db[name])
         mcs = self.rates[name].mcs[rb_count - 1]
         reference = self.channels[name].reference_snr_db
         snr_db = reference + gain_db + 10 * _log10(lab.numerology.rb_total / rb_count)
         tagger = FragmentTagger(lab.fragment_keys[name], lab.run_id, self.index, name)
-        per_fragment = blocks_per_fragment(lab.experiment.radio.fragment_bytes)
+        per_fragment = blocks_per_fragment(radio.fragment_bytes)
         return UplinkGrant(
             client=name, rb_start=self.usable[0] + rb_start, rb_count=rb_count, mcs=mcs,
-            tx_gain_db=gain_db - power_backoff_db(mcs, snr_db, lab.tables, lab.experiment.radio.target_block_error_rate),
+            tx_gain_db=gain_db - power_backoff_db(mcs, snr_db, lab.tables, radio.target_block_error_rate),
             cfo_correction_hz=carrier.cfo_correction_hz,
-            clock_offset_ppm=carrier.clock_offset_ppm(lab.experiment.radio.carrier_hz),
-            arq=ArqTracker(tagger, encoded.blocks, per_fragment, lab.experiment.radio.max_passes),
+            clock_offset_ppm=carrier.clock_offset_ppm(radio.carrier_hz),
+            arq=ArqTracker(tagger, encoded.blocks, per_fragment, radio.max_passes),
         )  # fmt: skip
 
     def _receive_updates(self) -> None:

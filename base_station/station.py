@@ -38,8 +38,14 @@ FRAGMENT_KEY_BYTES = 32
 
 
 def run_base_station(
-    experiment: Experiment, run_dir: Path, keys: StationKeys, progress: Progress, *,
-    resume: bool, device: Callable[[], DeviceProfile], on_listening: Callable[[str], None],
+    experiment: Experiment,
+    run_dir: Path,
+    keys: StationKeys,
+    progress: Progress,
+    *,
+    resume: bool,
+    device: Callable[[], DeviceProfile],
+    on_listening: Callable[[str], None],
 ) -> dict[str, Any]:
     """Run the experiment, or what is left of it, and return the summary of the run.
 

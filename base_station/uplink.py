@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from radio.rates import lower_mcs
+
 from base_station.windows import GUARD_SAMPLES, WindowRunner
 from protocol.bursts import BurstReport, DataBurst
 from radio.arq import ArqTracker
 from radio.link_tables import LinkTables
 from radio.modem import BLOCK_BYTES, burst_air_samples, burst_coded_bits, max_blocks
-from radio.rates import lower_mcs
 
 MAX_BURST_SAMPLES = 2**18
 """Longest burst, full-rate samples (DESIGN section 3)."""
@@ -89,7 +90,7 @@ class Uplink:
 
     def _take_in(self, grant: UplinkGrant, burst: DataBurst, report: BurstReport) -> None:
         numerology = self.windows.numerology
-        air_bits = burst_coded_bits(burst, numerology)
+        air_bits = burst_coded_bits(burst)
         grant.air_samples += burst_air_samples(burst, numerology)
         grant.air_bits += air_bits
         if grant.arq.pass_index > 0:

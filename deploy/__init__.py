@@ -1,0 +1,1 @@
+"""The ``airtune`` command and the local launcher: a whole testbed on one machine. Imports everything below."""

@@ -13,7 +13,7 @@ from edge_client.trainer import LocalTrainer, SharedModel
 from learning.device import DeviceProfile
 from protocol.configuration import Experiment, experiment_from_dict
 from protocol.control import ClientControl
-from protocol.errors import AccessError, AirtuneError, PeerLostError
+from protocol.errors import AirtuneError
 from protocol.keys import ClientKeys
 from protocol.messages import (
     DataGo,
@@ -21,16 +21,12 @@ from protocol.messages import (
     Finish,
     GrantBits,
     Plan,
-    Refused,
     SoundingGo,
     StationMessage,
     Welcome,
 )
 from radio.drivers import open_client_radio
 from radio.interface import ClientRadio
-
-SILENCE_LIMIT_S = 600.0
-"""A client that has not heard from any base station for this long gives up (wall clock)."""
 
 
 class ClientSession:
@@ -49,10 +45,7 @@ class ClientSession:
 
     def handle(self, message: StationMessage) -> None:
         """Answer one message. A round that cannot go on is reported, never half-answered."""
-        if isinstance(message, Refused):
-            if not message.retry:
-                raise AccessError(f"client '{self.name}': the base station refused: {message.reason}")
-        elif isinstance(message, Welcome):
+        if isinstance(message, Welcome):
             self._join(message)
         elif isinstance(message, Finish):
             self.finished = True
@@ -106,14 +99,14 @@ def run_client(
 ) -> None:
     """Run the identities ``names`` until the base station finishes the run.
 
-    Raises AccessError if an identity is refused, PeerLostError if no base station is heard for
-    ``SILENCE_LIMIT_S``, RadioError and DataError as they come.
+    Raises AccessError if an identity is refused, PeerLostError if no base station is heard for the experiment's
+    ``join_timeout_s``, RadioError and DataError as they come.
     """
     model = SharedModel(experiment)
     sessions: list[ClientSession] = []
     try:
         for name in names:
-            control = ClientControl(station_address, name, keys[name].pair, keys[name].station_public)
+            control = ClientControl(station_address, name, keys[name], experiment.clients.join_timeout_s)
             sessions.append(ClientSession(name, control, state_dir, model))
         _serve(sessions)
     finally:
@@ -128,5 +121,3 @@ def _serve(sessions: Sequence[ClientSession]) -> None:
             message = None if session.finished else session.control.receive(wait_s)
             if message is not None:
                 session.handle(message)
-            elif session.control.silence_s > SILENCE_LIMIT_S:
-                raise PeerLostError(f"client '{session.name}': no base station heard for {SILENCE_LIMIT_S:.0f} s")

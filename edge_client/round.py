@@ -138,7 +138,9 @@ class ClientRound:
     def on_data(self, go: DataGo) -> Sent:
         """Put the granted blocks on the air; what failed is granted again in a later window."""
         if go.window.round_index != self._round_index or max(go.burst.block_ids) >= len(self._blocks):
-            raise ProtocolError(f"a burst was granted in round {go.window.round_index} that this client has no blocks for")
+            raise ProtocolError(
+                f"a burst was granted in round {go.window.round_index} that this client has no blocks for"
+            )
         report = self._radio.transmit(go.window, go.burst, [self._blocks[i] for i in go.burst.block_ids])
         reached(self._name, "sent", go.window.round_index)
         return Sent(round_index=go.window.round_index, window_index=go.window.index, report=report)

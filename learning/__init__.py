@@ -1,5 +1,4 @@
-"""What both sides of the uplink know about learning: data, partition, model, evaluation.
+"""Models, data, partitions, evaluation and device profiles: what both sides of the round need of torch.
 
-May import ``protocol`` only. ``data`` and ``partition`` need no torch; ``model``, ``tokens`` and
-``evaluation`` do.
+Imports ``protocol`` only; imported by ``edge_client``, ``base_station`` and ``deploy``.
 """

@@ -33,7 +33,7 @@ class Table(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """Base of every table: frozen, keys known."""
 
 
-class ExperimentTable(Table):
+class ExperimentTable(Table, frozen=True, kw_only=True):
     """``[experiment]``: what is run, how long, and what it is judged on."""
 
     name: Name
@@ -47,7 +47,7 @@ class ExperimentTable(Table):
     """Torch threads of the base station's evaluation."""
 
 
-class ModelTable(Table):
+class ModelTable(Table, frozen=True, kw_only=True):
     """``[model]``: the transformer, its LoRA and its head."""
 
     source: str = "minilm-l6"
@@ -63,7 +63,7 @@ class ModelTable(Table):
     lora_targets: list[str] = field(default_factory=lambda: ["query", "value"])
 
 
-class DataTable(Table):
+class DataTable(Table, frozen=True, kw_only=True):
     """``[data]``: the texts, and how they are dealt to the clients."""
 
     source: str = "20newsgroups"
@@ -84,7 +84,7 @@ class DataTable(Table):
     validation_fraction: Annotated[float, Meta(gt=0.0, lt=0.5)] = 0.1
 
 
-class TrainingTable(Table):
+class TrainingTable(Table, frozen=True, kw_only=True):
     """``[training]``: local training and aggregation."""
 
     local_steps: Count = 8
@@ -96,7 +96,7 @@ class TrainingTable(Table):
     """Torch threads of one client process."""
 
 
-class SoftTable(Table):
+class SoftTable(Table, frozen=True, kw_only=True):
     """``[soft]``: sparsified orthogonal fine-tuning (ALGORITHMS section 2)."""
 
     orthogonality_weight: NonNegative = 10.0
@@ -106,7 +106,7 @@ class SoftTable(Table):
     curve_points: Annotated[int, Meta(ge=2, le=64)] = 48
 
 
-class TsfaTable(Table):
+class TsfaTable(Table, frozen=True, kw_only=True):
     """``[tsfa]``: bandwidth and sparsity per round under a latency budget (ALGORITHMS section 4)."""
 
     V: NonNegative = 1.0
@@ -119,7 +119,7 @@ class TsfaTable(Table):
     latency_model: Literal["per-client", "round"] = "per-client"
 
 
-class RadioTable(Table):
+class RadioTable(Table, frozen=True, kw_only=True):
     """``[radio]``: the uplink."""
 
     driver: Literal["simulated"] = "simulated"
@@ -145,7 +145,7 @@ class RadioTable(Table):
     """Bytes of one fragment, its own header included; 2006, a length and the tag fill 8 code blocks."""
 
 
-class ChannelTable(Table):
+class ChannelTable(Table, frozen=True, kw_only=True):
     """``[channel]``: the simulated medium."""
 
     model: Literal["awgn", "rayleigh"] = "rayleigh"
@@ -165,7 +165,7 @@ class ChannelTable(Table):
     """Fault: this fraction of received blocks is discarded before its CRC is checked."""
 
 
-class ClientTable(Table):
+class ClientTable(Table, frozen=True, kw_only=True):
     """``[[clients.members]]``: one edge client."""
 
     name: Name
@@ -178,7 +178,7 @@ class ClientTable(Table):
     """Clients with the same ``process`` share one operating-system process."""
 
 
-class ClientsTable(Table):
+class ClientsTable(Table, frozen=True, kw_only=True):
     """``[clients]``: the edge clients and the control plane they meet on."""
 
     members: Annotated[list[ClientTable], Meta(min_length=1, max_length=64)]
@@ -196,7 +196,7 @@ class ClientsTable(Table):
     """Wall-clock wait for the clients at the start of a run."""
 
 
-class Experiment(Table):
+class Experiment(Table, frozen=True, kw_only=True):
     """A whole experiment. Every table but ``experiment`` and ``clients`` has defaults."""
 
     experiment: ExperimentTable
@@ -316,9 +316,10 @@ def _check_consistency(experiment: Experiment, origin: str) -> None:
             raise ConfigurationError(
                 f"{origin}: client '{member.name}' needs exactly one of distance_m and mean_snr_db"
             )
-    needs_path = {"model": ("local", experiment.model), "data": ("table", experiment.data)}
-    for table, (source, values) in needs_path.items():
-        if (values.source == source) != (values.path is not None):
-            raise ConfigurationError(f'{origin}: [{table}] source = "{source}" and path belong together')
+    model, data = experiment.model, experiment.data
+    if (model.source == "local") != (model.path is not None):
+        raise ConfigurationError(f'{origin}: [model] source = "local" and path belong together')
+    if (data.source == "table") != (data.path is not None):
+        raise ConfigurationError(f'{origin}: [data] source = "table" and path belong together')
     if experiment.training.aggregation == "exact" and experiment.soft.residual == "on":
         raise ConfigurationError(f'{origin}: training.aggregation = "exact" requires soft.residual = "off"')

@@ -34,7 +34,7 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type")
 # ---- client to base station -------------------------------------------------------------
 
 
-class Hello(Message, tag="hello"):
+class Hello(Message, tag="hello", frozen=True):
     """First word of a client process; ``instance`` tells one process of that name from the next."""
 
     name: Annotated[str, Meta(max_length=48)]
@@ -42,14 +42,14 @@ class Hello(Message, tag="hello"):
     version: int = PROTOCOL_VERSION
 
 
-class Heartbeat(Message, tag="heartbeat"):
+class Heartbeat(Message, tag="heartbeat", frozen=True):
     """Sent every second by the client's input/output thread; ``stage`` is for the progress display."""
 
     stage: Annotated[str, Meta(max_length=24)] = ""
     round_index: Round = 0
 
 
-class Ready(Message, tag="ready"):
+class Ready(Message, tag="ready", frozen=True):
     """Local training is done; the error curve is the only array."""
 
     round_index: Round
@@ -72,7 +72,7 @@ class Ready(Message, tag="ready"):
     wall_s: NonNegative = 0.0
 
 
-class Encoded(Message, tag="encoded"):
+class Encoded(Message, tag="encoded", frozen=True):
     """The update is encoded within the granted budget."""
 
     round_index: Round
@@ -91,7 +91,7 @@ class Encoded(Message, tag="encoded"):
     wall_s: NonNegative = 0.0
 
 
-class Sent(Message, tag="sent"):
+class Sent(Message, tag="sent", frozen=True):
     """A burst went out in ``window_index``."""
 
     round_index: Round
@@ -99,7 +99,7 @@ class Sent(Message, tag="sent"):
     report: TransmitReport
 
 
-class Failed(Message, tag="failed"):
+class Failed(Message, tag="failed", frozen=True):
     """The client cannot go on with this round; the base station leaves it out."""
 
     round_index: Round
@@ -109,7 +109,7 @@ class Failed(Message, tag="failed"):
 # ---- base station to client -------------------------------------------------------------
 
 
-class Welcome(Message, tag="welcome"):
+class Welcome(Message, tag="welcome", frozen=True):
     """Answer to Hello: the resolved experiment and this client's fragment key for this run."""
 
     run_id: Annotated[str, Meta(max_length=64)]
@@ -120,7 +120,7 @@ class Welcome(Message, tag="welcome"):
     """Where the client's radio finds the medium (simulated radios)."""
 
 
-class Refused(Message, tag="refused"):
+class Refused(Message, tag="refused", frozen=True):
     """Answer to Hello of a client that may not join; ``retry`` if only the moment is wrong."""
 
     reason: Text
@@ -136,7 +136,7 @@ class Participation(Struct, frozen=True, forbid_unknown_fields=True):
     fragments: Annotated[int, Meta(ge=0, le=2**20)]
 
 
-class Plan(Message, tag="plan"):
+class Plan(Message, tag="plan", frozen=True):
     """Start of a round: the global adapter and what was committed of the round before."""
 
     round_index: Round
@@ -147,28 +147,28 @@ class Plan(Message, tag="plan"):
     """Head energy scale; None in the first round: the client sets its own."""
 
 
-class SoundingGo(Message, tag="sounding-go"):
+class SoundingGo(Message, tag="sounding-go", frozen=True):
     """The base station is receiving: sound now."""
 
     window: Window
     burst: SoundingBurst
 
 
-class GrantBits(Message, tag="grant"):
+class GrantBits(Message, tag="grant", frozen=True):
     """Outcome of TSFA for this client: encode an update of at most ``budget_bits`` (0: stay silent)."""
 
     round_index: Round
     budget_bits: Bits
 
 
-class DataGo(Message, tag="data-go"):
+class DataGo(Message, tag="data-go", frozen=True):
     """The base station is receiving: send these blocks now."""
 
     window: Window
     burst: DataBurst
 
 
-class Finish(Message, tag="finish"):
+class Finish(Message, tag="finish", frozen=True):
     """The run is over (or was given up)."""
 
     reason: Text = ""

@@ -1,0 +1,144 @@
+"""The round from both sides, over real sockets and a real simulated radio, with a tiny model."""
+
+import msgspec
+import numpy as np
+import pytest
+from labs import run_lab, tiny_experiment
+
+import edge_client.trainer
+from base_station.state import ServerState
+from base_station.store.run_store import RunStore
+from edge_client.memory import RoundMemory
+from protocol.adapters import adapter_from_bytes
+from protocol.update.fragments import cut_fragments, join_fragments
+from radio.arq import delivered_indices
+
+
+def final_state(run_dir):
+    with RunStore.read(run_dir) as store:
+        round_index, state, adapter = store.last_committed()
+        return round_index, ServerState.from_bytes(state), adapter_from_bytes(adapter)[0]
+
+
+def residual_of(experiment, run_dir, name, participation):
+    """Independent of the client's own code path: update wanted minus what the base station says arrived."""
+    remembered = RoundMemory(run_dir / "clients" / name).recall(participation.round_index)
+    delivered = delivered_indices(participation.delivered, participation.fragments)
+    if not delivered:
+        return remembered.delta
+    pieces = cut_fragments(remembered.file, experiment.radio.fragment_bytes, remembered.base)
+    decoded = join_fragments(
+        {i: pieces[i] for i in delivered}, payload_bytes=len(remembered.file),
+        fragment_bytes=experiment.radio.fragment_bytes, base=remembered.base, quant_bits=experiment.soft.quant_bits,
+    )  # fmt: skip
+    return {k: remembered.delta[k] - decoded.delta[k] for k in remembered.delta}
+
+
+@pytest.fixture
+def recorded_training(monkeypatch):
+    """Sum over rounds of trained - started, by client."""
+    sums = {}
+    original = edge_client.trainer.LocalTrainer.train
+
+    def train(self, adapter, round_index):
+        trained = original(self, adapter, round_index)
+        total = sums.setdefault(self._name, {k: np.zeros(v.shape) for k, v in adapter.items()})
+        for k, v in adapter.items():
+            total[k] += trained.adapter[k].astype(np.float64) - v
+        return trained
+
+    monkeypatch.setattr(edge_client.trainer.LocalTrainer, "train", train)
+    return sums
+
+
+@pytest.mark.parametrize("lost_block_rate", [0.0, 0.5])
+def test_committed_updates_and_residuals_are_everything_trained(tmp_path, recorded_training, lost_block_rate):
+    experiment = tiny_experiment(
+        tmp_path, experiment={"rounds": 3}, channel={"lost_block_rate": lost_block_rate}, radio={"max_passes": 2}
+    )
+    summary, _ = run_lab(experiment, tmp_path / "run")
+    _, state, adapter = final_state(tmp_path / "run")
+    with RunStore.read(tmp_path / "run") as store:
+        records = list(store.clients())
+    weights = {r.client: r.weight for r in records}
+    assert all(r.weight == weights[r.client] > 0 for r in records)
+    first = RoundMemory(tmp_path / "run" / "clients" / "edge-1")
+    assert summary["rounds"] == 3
+    residuals = {n: residual_of(experiment, tmp_path / "run", n, p) for n, p in state.participations.items()}
+    initial = initial_adapter(experiment)
+    for key, value in adapter.items():
+        trained = sum(weights[n] * recorded_training[n][key] for n in weights)
+        kept = sum(weights[n] * residuals[n][key].astype(np.float64) for n in weights)
+        np.testing.assert_allclose(value - initial[key] + kept, trained, atol=2e-6)
+    assert first.recall(3) is not None
+    if lost_block_rate:
+        assert sum(r.blocks_failed for r in records) > 0.3 * sum(r.blocks_sent for r in records)
+
+
+def initial_adapter(experiment):
+    from learning.data import load_dataset
+    from learning.model import build_model
+
+    return build_model(experiment, len(load_dataset(experiment).class_names)).get_adapter()
+
+
+def test_sixty_db_of_attenuation_leave_the_model_as_it_was_and_say_why(tmp_path, recorded_training):
+    experiment = tiny_experiment(tmp_path, channel={"attenuation_db": 60.0})
+    summary, progress = run_lab(experiment, tmp_path / "run")
+    _, state, adapter = final_state(tmp_path / "run")
+    initial = initial_adapter(experiment)
+    assert all(np.array_equal(adapter[k], initial[k]) for k in initial)
+    assert summary["uplink_payload_bits"] == 0
+    for name, participation in state.participations.items():
+        residual = residual_of(experiment, tmp_path / "run", name, participation)
+        for key, value in residual.items():
+            np.testing.assert_allclose(value, recorded_training[name][key], atol=2e-6)
+    assert "no client was heard" in progress.closing
+    assert all("no client was heard" in r.note for r in progress.rounds)
+
+
+def test_flipped_bits_in_the_ether_fail_their_crc_and_change_nothing(tmp_path):
+    experiment = tiny_experiment(tmp_path, channel={"inverted_fraction": 0.5}, experiment={"rounds": 1})
+    _, progress = run_lab(experiment, tmp_path / "run")
+    _, _, adapter = final_state(tmp_path / "run")
+    with RunStore.read(tmp_path / "run") as store:
+        records = list(store.clients())
+    assert sum(r.blocks_sent for r in records) > 0
+    assert all(r.blocks_failed == r.blocks_sent and r.fragments_delivered == 0 for r in records)
+    initial = initial_adapter(experiment)
+    assert all(np.array_equal(adapter[k], initial[k]) for k in initial)
+    assert "code blocks failed their CRC" in progress.rounds[0].note
+
+
+def test_a_resumed_run_and_an_unbroken_one_agree(tmp_path):
+    unbroken = tiny_experiment(tmp_path, experiment={"rounds": 3})
+    run_lab(unbroken, tmp_path / "unbroken")
+    shorter = msgspec.structs.replace(unbroken, experiment=msgspec.structs.replace(unbroken.experiment, rounds=2))
+    run_lab(shorter, tmp_path / "broken")
+    text = (tmp_path / "broken" / "config.toml").read_text()
+    (tmp_path / "broken" / "config.toml").write_text(text.replace("rounds = 2", "rounds = 3"))
+    run_lab(unbroken, tmp_path / "broken", resume=True)
+    assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
+
+
+def assert_same_run(one, other):
+    from base_station.store.comparison import same_records
+
+    with RunStore.read(one) as a, RunStore.read(other) as b:
+        assert a.last_committed()[2] == b.last_committed()[2]
+        same_records(a, b)
+
+
+@pytest.mark.parametrize("aggregation", ["freeze-a", "exact"])
+def test_the_other_aggregations_learn_over_the_radio(tmp_path, aggregation):
+    residual = "off" if aggregation == "exact" else "on"
+    experiment = tiny_experiment(
+        tmp_path, clients=3, experiment={"rounds": 3}, training={"aggregation": aggregation}, soft={"residual": residual},
+        tsfa={"latency_model": "round"},
+    )  # fmt: skip
+    summary, _ = run_lab(experiment, tmp_path / "run")
+    with RunStore.read(tmp_path / "run") as store:
+        rounds = list(store.rounds())
+    assert rounds[-1].loss < rounds[0].loss
+    assert summary["uplink_payload_bits"] > 0
+    assert all(r.covariance == 0.0 for r in rounds)
