@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+
 from learning import assets
 from learning.data import load_dataset
 from learning.tables import read_rows
@@ -74,6 +75,14 @@ def bad_tables(directory: Path) -> list[tuple[Path, str]]:
     (directory / "empty.csv").write_text("")
     (directory / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
     (directory / "notes.txt").write_text("hello")
+    nothing = pa.array([], pa.string())
+    written = {
+        "other.csv": ({"words": ["a"], "label": ["b"]}, "no column 'text'; it has: words, label"),
+        "none.csv": ({"text": nothing, "label": nothing}, "no rows"),
+        "hole.jsonl": ({"text": ["a", None], "label": ["x", "y"]}, "no text or number in row 2"),
+        "one.csv": ({"text": ["a"] * 30, "label": ["same"] * 30}, "one class only"),
+        "few.csv": ({"text": ["a", "b"], "label": ["x", "y"]}, "too few"),
+    }
     return [
         (directory / "missing.csv", "no such file"),
         (directory / "broken.parquet", "cannot be read as parquet"),
@@ -81,12 +90,8 @@ def bad_tables(directory: Path) -> list[tuple[Path, str]]:
         (directory / "empty.csv", "cannot be read as csv"),
         (directory / "binary.jsonl", "cannot be read as jsonl"),
         (directory / "notes.txt", "not a table this reads"),
-        (write_table(directory / "other.csv", {"words": ["a"], "label": ["b"]}), "no column 'text'; it has: words, label"),
-        (write_table(directory / "none.csv", {"text": pa.array([], pa.string()), "label": pa.array([], pa.string())}), "no rows"),
-        (write_table(directory / "hole.jsonl", {"text": ["a", None], "label": ["x", "y"]}), "no text or number in row 2"),
-        (write_table(directory / "one.csv", {"text": ["a"] * 30, "label": ["same"] * 30}), "one class only"),
-        (write_table(directory / "few.csv", {"text": ["a", "b"], "label": ["x", "y"]}), "too few"),
-    ]  # fmt: skip
+        *((write_table(directory / name, columns), reason) for name, (columns, reason) in written.items()),
+    ]
 
 
 def test_every_bad_table_is_refused_in_one_line_that_names_it(tmp_path):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from learning.evaluation import accuracy_on_mix, summarise, wilson_interval
 
 LOGITS = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.2, 0.5, 0.3]], dtype=np.float32))

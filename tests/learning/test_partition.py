@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from learning.data import Texts
 from learning.partition import Partition, dirichlet, iid, natural, partition_texts, shards
 from protocol.configuration import Experiment, experiment_from_dict

@@ -1,0 +1,187 @@
+import itertools
+from pathlib import Path
+
+import numpy as np
+import peft
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from learning.evaluation import evaluate
+from learning.model import AdaptedModel, build_model, configure_torch
+from learning.tokens import Tokens, tokenise
+from protocol.configuration import Experiment, experiment_from_dict
+from protocol.errors import ConfigurationError, DataError
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "radio", "antenna", "engine", "wheel"]
+
+
+def experiment(seed: int = 1, training: dict | None = None, **model: object) -> Experiment:
+    members = [{"name": "ann", "distance_m": 10.0}]
+    raw = {"experiment": {"name": "t", "seed": seed}, "clients": {"members": members}, "model": model}
+    return experiment_from_dict({**raw, "training": training or {}}, "test")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    configure_torch(1)
+
+
+@pytest.fixture(scope="module")
+def minilm() -> AdaptedModel:
+    return build_model(experiment(), 20)
+
+
+@pytest.fixture(scope="module")
+def saved_classifier(tmp_path_factory) -> Path:
+    """A tiny Hugging Face classifier of three classes with its tokeniser, as a user would have one."""
+    directory = tmp_path_factory.mktemp("classifier")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        num_labels=3,
+    )  # fmt: skip
+    transformers.BertForSequenceClassification(config).save_pretrained(directory)
+    tokeniser = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokeniser.pre_tokenizer = pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokeniser, pad_token="[PAD]", unk_token="[UNK]"
+    ).save_pretrained(directory)
+    return directory
+
+
+def test_the_adapter_has_the_names_and_shapes_peft_saves(minilm):
+    saved = peft.get_peft_model_state_dict(minilm.network, save_embedding_layers=False)
+    adapter = minilm.get_adapter()
+    assert {name: tuple(v.shape) for name, v in saved.items()} == {name: v.shape for name, v in adapter.items()}
+    assert sum(v.size for name, v in adapter.items() if "lora_" in name) == 73_728
+    assert sum(v.size for name, v in adapter.items() if "classifier" in name) == 7_700
+
+
+def test_only_the_adapter_is_trained(minilm):
+    trained = sum(p.numel() for p in minilm.network.parameters() if p.requires_grad)
+    assert trained == sum(v.size for v in minilm.get_adapter().values())
+
+
+def test_an_adapter_comes_back_as_it_was_set_and_foreign_ones_are_refused(minilm):
+    before = minilm.get_adapter()
+    changed = {name: v + np.float32(0.5) for name, v in before.items()}
+    minilm.set_adapter(changed)
+    assert all(np.array_equal(v, changed[name]) for name, v in minilm.get_adapter().items())
+    minilm.set_adapter(before)
+    name = next(iter(before))
+    with pytest.raises(DataError, match="not in both"):
+        minilm.set_adapter({n: v for n, v in before.items() if n != name})
+    with pytest.raises(DataError, match="the model's"):
+        minilm.set_adapter({**before, name: before[name][:1]})
+
+
+def test_logits_follow_the_lora_formula(minilm):
+    """The network with LoRA equals the bare network with s B A added to the weight."""
+    before = minilm.get_adapter()
+    stream = np.random.default_rng(0)
+    changed = {n: (v + 0.1 * stream.standard_normal(v.shape)).astype(np.float32) for n, v in before.items()}
+    minilm.set_adapter(changed)
+    numbers = torch.tensor([[101, 2557, 13438, 102]])
+    with torch.inference_mode():
+        with_lora = minilm.logits(numbers, torch.ones_like(numbers))
+        bare = transformers.AutoModel.from_pretrained(str(minilm.directory)).eval()
+        for index, module in itertools.product(range(6), ("query", "value")):
+            layer = getattr(bare.encoder.layer[index].attention.self, module)
+            stem = f"base_model.model.encoder.encoder.layer.{index}.attention.self.{module}"
+            product = changed[f"{stem}.lora_B.weight"] @ changed[f"{stem}.lora_A.weight"]
+            layer.weight += minilm.scaling * torch.from_numpy(product)
+        pooled = bare(numbers).last_hidden_state.mean(dim=1).numpy()
+    head = changed["base_model.model.classifier.weight"], changed["base_model.model.classifier.bias"]
+    minilm.set_adapter(before)
+    np.testing.assert_allclose(with_lora.numpy(), pooled @ head[0].T + head[1], rtol=1e-3, atol=1e-4)
+
+
+def test_padding_changes_no_logits(minilm):
+    texts = ["radio waves", "an antenna on the roof of a long house by the sea"]
+    tokens = tokenise(minilm.directory, texts, 32)
+    with torch.inference_mode():
+        both = minilm.logits(*tokens.batch(np.array([0, 1])))
+        alone = minilm.logits(*tokens.batch(np.array([0])))
+    np.testing.assert_allclose(both[0].numpy(), alone[0].numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_evaluation_is_near_chance_at_first_and_does_not_depend_on_the_order(minilm):
+    stream = np.random.default_rng(1)
+    labels = stream.integers(0, 20, 60)
+    texts = [" ".join(stream.choice(["gun", "car", "god", "disk", "game"], size=6)) for _ in labels]
+    tokens = tokenise(minilm.directory, texts, 16)
+    result = evaluate(minilm, tokens, labels, 20)
+    assert result.accuracy < 0.2
+    order = stream.permutation(60)
+    again = evaluate(minilm, tokens.take(order), labels[order], 20)
+    assert again.loss == pytest.approx(result.loss, rel=1e-5)
+
+
+def test_long_texts_are_cut_before_tokenising_without_changing_their_tokens(minilm):
+    text = "The re-used (2.4 GHz) antennas, unlike others, transmit.  " * 200
+    whole = transformers.AutoTokenizer.from_pretrained(str(minilm.directory))(text, truncation=True, max_length=48)
+    assert tokenise(minilm.directory, [text], 48).values.tolist() == whole["input_ids"]
+
+
+def test_a_text_of_nothing_is_still_a_text(minilm):
+    tokens = tokenise(minilm.directory, ["", "   "], 16)
+    with torch.inference_mode():
+        assert torch.isfinite(minilm.logits(*tokens.batch(np.array([0, 1])))).all()
+
+
+def test_a_local_classifier_runs_with_its_own_head_kept(saved_classifier):
+    local = experiment(source="local", path=str(saved_classifier), pooling="native", lora_rank=2)
+    model = build_model(local, 3)
+    original = transformers.BertForSequenceClassification.from_pretrained(str(saved_classifier)).eval()
+    tokens = tokenise(model.directory, ["radio antenna", "engine wheel wheel"], 8)
+    assert tokens.values.tolist() == [4, 5, 6, 7, 7]
+    with torch.inference_mode():
+        numbers, attended = tokens.batch(np.array([0, 1]))
+        expected = original(input_ids=numbers, attention_mask=attended).logits
+        np.testing.assert_allclose(model.logits(numbers, attended).numpy(), expected.numpy(), atol=1e-6)
+
+
+def test_a_head_of_other_classes_is_drawn_anew_and_the_same_on_every_machine(saved_classifier):
+    local = experiment(source="local", path=str(saved_classifier), pooling="native", lora_rank=2)
+    first, again = build_model(local, 5).get_adapter(), build_model(local, 5).get_adapter()
+    assert first["base_model.model.network.classifier.weight"].shape == (5, 16)
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+
+
+def test_a_local_encoder_also_takes_mean_pooling(saved_classifier):
+    model = build_model(experiment(source="local", path=str(saved_classifier), lora_rank=2), 4)
+    tokens = Tokens(np.array([4, 5], np.int32), np.array([0, 2]), 0)
+    assert model.logits(*tokens.batch(np.array([0]))).shape == (1, 4)
+
+
+def test_the_initial_adapter_changes_no_logits_and_depends_on_the_seed(saved_classifier):
+    local = {"source": "local", "path": str(saved_classifier), "lora_rank": 2}
+    one, two = (build_model(experiment(seed, **local), 4).get_adapter() for seed in (1, 2))
+    for name in one:
+        assert np.array_equal(one[name], two[name]) == name.endswith((".lora_B.weight", ".bias"))
+        assert np.any(one[name]) != name.endswith((".lora_B.weight", ".bias"))
+
+
+def test_frozen_a_keeps_a_out_of_training_but_in_the_adapter(saved_classifier):
+    model = build_model(experiment(training={"aggregation": "freeze-a"}, source="local", path=str(saved_classifier)), 4)
+    assert any(name.endswith("lora_A.weight") for name in model.get_adapter())
+    assert not any(p.requires_grad for name, p in model.parameters.items() if name.endswith("lora_A.weight"))
+
+
+def test_models_that_cannot_be_used_are_refused_in_one_line(tmp_path, saved_classifier):
+    (tmp_path / "config.json").write_text("{}")
+    for pooling in ("mean", "native"):
+        with pytest.raises(DataError, match="cannot be loaded") as refusal:
+            build_model(experiment(source="local", path=str(tmp_path), pooling=pooling), 4)
+        assert "\n" not in str(refusal.value)
+    with pytest.raises(DataError, match="no usable tokeniser"):
+        tokenise(tmp_path, ["text"], 8)
+    with pytest.raises(ConfigurationError, match="lora_targets"):
+        build_model(experiment(source="local", path=str(saved_classifier), lora_targets=["no_such_layer"]), 4)
+    (saved_classifier / "broken").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (saved_classifier / "broken" / name).write_bytes((saved_classifier / name).read_bytes()[:200])
+    with pytest.raises(DataError, match="cannot be loaded"):
+        build_model(experiment(source="local", path=str(saved_classifier / "broken")), 4)

@@ -1,0 +1,99 @@
+"""The set-up script in a copy of the project whose machine is made to lack something."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PINS = ("constraints.txt", "requirements-assets.txt", "pyproject.toml", "tools/setup.sh")
+"""What a stamp depends on, in the order of the script."""
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    for name in PINS:
+        (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / "project" / name)
+    (tmp_path / "bin").mkdir()
+    return tmp_path / "project"
+
+
+def stand_in(project: Path, name: str, script: str) -> None:
+    """Put a program called ``name`` before the real one on PATH."""
+    program = project.parent / "bin" / name
+    program.write_text(f"#!/bin/bash\n{script}\n")
+    program.chmod(0o755)
+
+
+def set_up(project: Path) -> subprocess.CompletedProcess[str]:
+    """Run the script without a package index; programs of ``stand_in`` come first."""
+    path = f"{project.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PIP_NO_INDEX": "1"}
+    script = ["bash", str(project / "tools/setup.sh")]
+    return subprocess.run(script, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90)
+
+
+def assert_refused(result: subprocess.CompletedProcess[str], reason: str) -> None:
+    assert result.returncode == 3
+    assert reason in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+def test_this_environment_is_complete_and_set_up_again_in_no_time():
+    """Through make, as every target does; the second time must neither say nor start anything."""
+    for _ in range(2):
+        started = time.monotonic()
+        result = subprocess.run(["make", "--no-print-directory", "setup"], cwd=ROOT, capture_output=True, text=True)
+        wall_s = time.monotonic() - started
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert wall_s < 1.0
+
+
+def test_a_full_disk_is_named_before_anything_is_installed(project):
+    stand_in(project, "df", "printf 'head\\ndisk 9 9 1048576 9%% /\\n'")
+    assert_refused(set_up(project), "only 1024 MiB are free")
+    assert not (project / ".venv").exists()
+
+
+def test_a_failing_pip_leaves_nothing_that_counts_as_done(project):
+    (project / "constraints.txt").write_text("setuptools==0.0.1\n")
+    for _ in range(2):
+        assert_refused(set_up(project), "pip could not install the Python packages")
+        assert not (project / ".venv/airtune-setup.stamp").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [("nothing", True), ("pins", False), ("moved", False), ("no GNU Radio", False), ("no Python", False)],
+)
+def test_a_stamp_counts_only_for_the_same_pins_place_and_gnu_radio(project, change, counts):
+    stand_in(project, "df", "printf 'head\\ndisk 9 9 0 9%% /\\n'")  # whatever is not complete stops here
+    complete(project)
+    if change == "pins":
+        (project / "constraints.txt").write_text("numpy==1.26.3\n")
+    elif change == "moved":
+        project = project.rename(project.parent / "elsewhere")
+    elif change == "no GNU Radio":
+        (project / "gnuradio.py").unlink()
+    elif change == "no Python":
+        (project / ".venv/bin/python").unlink()
+    assert (set_up(project).returncode == 0) == counts
+
+
+def complete(project: Path) -> None:
+    """A finished environment as the script leaves it: an interpreter and the stamp."""
+    (project / ".venv/bin").mkdir(parents=True)
+    (project / ".venv/bin/python").symlink_to(sys.executable)
+    (project / "gnuradio.py").touch()
+    pins = (
+        project / name for name in ("constraints.txt", "requirements-assets.txt", "pyproject.toml", "tools/setup.sh")
+    )
+    content = f"{project.resolve()}\n".encode() + b"".join(pin.read_bytes() for pin in pins)
+    stamp = f"{hashlib.sha256(content).hexdigest()}\ngnuradio.py\n"
+    (project / ".venv/airtune-setup.stamp").write_text(stamp)
