@@ -45,7 +45,6 @@ def add_parser(subparsers: Any) -> None:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
     actions = parser.add_subparsers(dest="action", required=True)
     for add_action in (_add_encode, _add_decode, _add_info):
         add_action(actions)
