@@ -31,10 +31,9 @@ def stand_in(project: Path, name: str, script: str) -> None:
     program.chmod(0o755)
 
 
-def set_up(project: Path) -> subprocess.CompletedProcess[str]:
+def set_up(project: Path, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
     """Run the script without a package index; programs of ``stand_in`` come first."""
-    path = f"{project.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PIP_NO_INDEX": "1"}
+    environment = {**os.environ, "PATH": f"{project.parent / 'bin'}{os.pathsep}{path}", "PIP_NO_INDEX": "1"}
     script = ["bash", str(project / "tools/setup.sh")]
     return subprocess.run(script, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90)
 
@@ -66,6 +65,33 @@ def test_a_failing_pip_leaves_nothing_that_counts_as_done(project):
     for _ in range(2):
         assert_refused(set_up(project), "pip could not install the Python packages")
         assert not (project / ".venv/airtune-setup.stamp").exists()
+
+
+def without_gnuradio(project: Path) -> None:
+    """Make the system's Python one that has neither GNU Radio nor venv."""
+    stand_in(project, "bare-python", "exit 1")
+    script = project / "tools/setup.sh"
+    script.write_text(script.read_text().replace("/usr/bin/python3", str(project.parent / "bin/bare-python")))
+    stand_in(project, "sudo", 'shift 2; exec "$@"')  # after --non-interactive and --preserve-env
+
+
+def test_apt_s_own_error_is_shown_when_gnu_radio_cannot_be_installed(project):
+    without_gnuradio(project)
+    stand_in(project, "apt-get", 'echo "E: Unable to locate package gnuradio"; exit 100')
+    assert_refused(set_up(project), "apt could not install python3-venv gnuradio: E: Unable to locate package gnuradio")
+
+
+def test_an_apt_that_installs_nothing_is_noticed(project):
+    without_gnuradio(project)
+    stand_in(project, "apt-get", "exit 0")
+    assert_refused(set_up(project), "still missing after apt: python3-venv gnuradio")
+
+
+def test_a_system_without_apt_is_told_what_to_install(project):
+    without_gnuradio(project)
+    for tool in ("bash", "dirname", "cat", "sha256sum", "cut", "df", "awk", "flock", "rm"):
+        (project.parent / "bin" / tool).symlink_to(str(shutil.which(tool)))
+    assert_refused(set_up(project, path=str(project.parent / "bin")), "no apt-get here; install GNU Radio")
 
 
 @pytest.mark.parametrize(
