@@ -7,6 +7,7 @@ import difflib
 import errno
 import importlib
 import importlib.metadata
+import importlib.util
 import logging
 import os
 import signal
@@ -123,10 +124,7 @@ def _end_like_ctrl_c() -> None:
 def _tell(error: Exception) -> int:
     """Print the one line of ``error`` and return its exit code."""
     known = _known(error)
-    if known is None:
-        text = f"unexpected {type(error).__name__}: {error}; --debug shows where"
-    else:
-        text = str(known)
+    text = f"unexpected {type(error).__name__}: {error}; --debug shows where" if known is None else str(known)
     print(f"airtune: {' '.join(text.split())}", file=sys.stderr)
     return AirtuneError.exit_code if known is None else known.exit_code
 
@@ -137,10 +135,11 @@ def _known(error: Exception) -> AirtuneError | None:
         return error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"{error.filename or 'the disk'}: no space left; free some and try again")
-    if (
-        isinstance(error, ModuleNotFoundError)
-        and error.name
-        and importlib.util.find_spec(error.name.split(".")[0]) is None
-    ):
+    if isinstance(error, ModuleNotFoundError) and error.name and not _is_installed(error.name):
         return MissingPartError(f"the Python package '{error.name}' is missing; run: make setup")
     return None
+
+
+def _is_installed(module: str) -> bool:
+    """Whether the package that ``module`` is of is there (then its absence is a fault of ours)."""
+    return importlib.util.find_spec(module.partition(".")[0]) is not None

@@ -19,8 +19,8 @@ def add_parser(subparsers: Any) -> None:
     """Add ``demo`` to the command line."""
     parser = subparsers.add_parser(
         "demo",
-        description="Run the default experiment (examples/demo.toml): four edge clients fine-tune a text classifier, "
-        "every bit of their updates crossing a GNU Radio modem and a simulated fading channel.",
+        description="Run the default experiment (examples/demo.toml): four edge clients fine-tune a text\n"
+        "classifier, every bit of their updates crossing a GNU Radio modem and a simulated fading channel.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
