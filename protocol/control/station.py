@@ -31,6 +31,8 @@ from protocol.messages import (
 _INBOX_LIMIT = 256
 """Messages of one client waiting to be received; more are dropped, so a flood cannot fill the memory."""
 _READS_PER_TURN = 64
+_HEARTBEAT_NEWS_S = 5.0
+"""A heartbeat that says the same as the last one is passed on only this often."""
 # The socket drops a connection above this without telling whose it was; what lies between the limit of a
 # client's message and this is read, refused by the decoder, and its sender named.
 _SOCKET_LIMIT = 2 * CLIENT_MESSAGE_LIMIT
@@ -51,7 +53,7 @@ class StationControl:
         self._outbox: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
         self._roster = Roster()
         self._lock = threading.Lock()
-        self._stages: dict[str, Heartbeat] = {}
+        self._stages: dict[str, tuple[Heartbeat, float]] = {}
         self._closing = threading.Event()
         self._context = zmq.Context()
         self._access = KeyCheck(self._context, allowed, lambda text: self._pass_on("", Rejection(text)))
@@ -89,7 +91,7 @@ class StationControl:
         """Next message or rejection with the name of its client, None after ``timeout_s``.
 
         A Hello means that this client knows of nothing sent to it before: greet it with Welcome, also in the
-        middle of a run. Heartbeats are passed on only when their stage or round changed. A connection with an
+        middle of a run. Heartbeats are passed on when their stage or round changed, else every 5 s. A connection with an
         unknown key is told once, as a Rejection with an empty name.
         """
         try:
@@ -174,8 +176,7 @@ class StationControl:
             self._put_out(routing_id, encode_from_station(Refused(SAY_HELLO, retry=True)))
         elif not isinstance(message, Heartbeat):
             self._pass_on(name, message)
-        elif self._stages.get(name) != message:
-            self._stages[name] = message
+        elif self._is_news(name, message):
             self._pass_on(name, message)
 
     def _take_hello(self, name: str, routing_id: bytes, hello: Hello) -> None:
@@ -194,6 +195,15 @@ class StationControl:
         if refusal is not None:
             self._put_out(routing_id, encode_from_station(refusal))
             self._pass_on(name, Rejection(refusal.reason))
+
+    def _is_news(self, name: str, heartbeat: Heartbeat) -> bool:
+        """Whether the stage changed, or so much time passed that the client may have been taken for gone."""
+        now_s = time.monotonic()
+        stage, told_s = self._stages.get(name, (None, 0.0))
+        if stage == heartbeat and now_s - told_s < _HEARTBEAT_NEWS_S:
+            return False
+        self._stages[name] = (heartbeat, now_s)
+        return True
 
     def _pass_on(self, name: str, message: ClientMessage | Rejection) -> None:
         with self._lock:
