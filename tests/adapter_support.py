@@ -6,7 +6,7 @@ from edge_client.soft.encoding import encode
 from edge_client.soft.ranking import Ranking, rank
 from protocol.adapters import Adapter, zeros_like
 
-SHAPES = {"encoder.query": (9, 12), "encoder.value": (16, 5)}
+SHAPES = {"encoder.query": (9, 12), "encoder.value": (20, 5)}
 """Module: (d, k)."""
 
 

@@ -76,11 +76,12 @@ def test_factors_are_balanced():
 def test_factors_are_turned_towards_the_previous_ones():
     rng = np.random.default_rng(0)
     b0, a0 = rng.normal(size=(9, 3)), rng.normal(size=(3, 12))
-    turned, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    b0, a0, _ = best_factors(b0, a0, 1.0, b0, a0)
-    b, a, lost = best_factors(b0 @ turned, turned.T @ a0, 1.0, b0, a0)
-    assert b == pytest.approx(b0, abs=1e-9)
-    assert a == pytest.approx(a0, abs=1e-9)
+    balanced_b, balanced_a, _ = best_factors(b0, a0, 1.0, b0, a0)
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    previous = balanced_b @ turn, turn.T @ balanced_a
+    b, a, lost = best_factors(b0, a0, 1.0, *previous)
+    assert b == pytest.approx(previous[0], abs=1e-9)
+    assert a == pytest.approx(previous[1], abs=1e-9)
     assert lost < 1e-12
 
 

@@ -116,3 +116,18 @@ def test_expected_rounding_energy_equals_the_mean_over_many_draws(a_frozen):
             b = base[m.b_name][:, row] + got[-1]
             measured.append(4.0 * np.sum((np.outer(b, a) - np.outer(goal[m.b_name][:, row], goal[m.a_name][row])) ** 2))
         assert np.mean(measured) == pytest.approx(expected[index], rel=0.08)
+
+
+def test_expected_rounding_energy_counts_the_product_of_both_errors():
+    """Spiky rows at 4 bits: the error of each factor is as large as the factor."""
+    spiky = np.full(600, 0.4 / 7, np.float32)
+    spiky[0] = 1.0
+    base = {"m.lora_A.weight": np.zeros((1, 600), np.float32), "m.lora_B.weight": np.zeros((600, 1), np.float32)}
+    delta = {"m.lora_A.weight": spiky[None, :], "m.lora_B.weight": spiky[:, None]}
+    components = Components(base)
+    measured = []
+    for seed in range(200):
+        parts = components.gather(delta, 0)
+        a, b = dequantise(quantise(parts, 4, np.random.default_rng(seed)), components.part_sizes(0), 4)
+        measured.append(np.sum((np.outer(b, a) - np.outer(spiky, spiky)) ** 2))
+    assert rounding_energies(components, base, delta, 1.0, 1.0, 4)[0] == pytest.approx(np.mean(measured), rel=0.05)

@@ -153,3 +153,23 @@ def test_a_flipped_bit_is_noticed_when_everything_arrived():
     damaged[20] ^= 4
     with pytest.raises(UpdateFileError):
         joined({**fragments, 3: bytes(damaged)}, file, 64)
+
+
+def test_fragments_that_contradict_each_other_are_refused():
+    file = encoded_file(BASE, DELTA)
+    fragments = dict(enumerate(cut_fragments(file, 40, BASE)))
+    del fragments[0]
+    for index in sorted(fragments)[1:]:
+        offset = int.from_bytes(fragments[index][:2], "little")
+        shifted = (offset + 1 if offset != 0xFFFF else 0).to_bytes(2, "little") + fragments[index][2:]
+        with pytest.raises(UpdateFileError):
+            joined({**fragments, index: shifted}, file, 40)
+
+
+def test_an_announced_size_that_cuts_the_last_record_is_refused():
+    file = encoded_file(BASE, DELTA)
+    fragments = dict(enumerate(cut_fragments(file, 64, BASE)))
+    last = max(fragments)
+    tail = {last: fragments[last][:-1], last - 1: fragments[last - 1]}
+    with pytest.raises(UpdateFileError, match="cut off"):
+        joined(tail, file[:-1], 64)
