@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from protocol.bursts import ClientName, Window
 from protocol.configuration import Experiment
@@ -40,7 +41,7 @@ class Delivery(NamedTuple):
     """A checked delivery: whose, and complex64 (n_samples,)."""
 
     client: str
-    samples: np.ndarray
+    samples: NDArray[np.complex64]
 
 
 class RefusedDelivery(Exception):  # noqa: N818  (an outcome the ether counts, never shown to a user)
@@ -53,10 +54,10 @@ TAKEN = b"taken"
 _header_decoder = msgspec.msgpack.Decoder(DeliveryHeader)
 
 
-def delivery_frames(window: Window, client: str, samples: np.ndarray) -> tuple[bytes, memoryview]:
+def delivery_frames(window: Window, client: str, samples: NDArray[np.complex64]) -> tuple[bytes, memoryview]:
     """The two frames by which a transmitter hands ``samples`` (complex64 (n_samples,)) to the ether."""
     header = DeliveryHeader(window.session, window.round_index, window.index, client)
-    return msgspec.msgpack.encode(header), memoryview(np.ascontiguousarray(samples, np.complex64)).cast("B")
+    return msgspec.msgpack.encode(header), np.ascontiguousarray(samples, np.complex64).data.cast("B")
 
 
 class EtherWindow:
@@ -67,7 +68,7 @@ class EtherWindow:
         self._experiment = experiment
         self._expected = set(expected)
         self._left_out: set[str] = set()
-        self._contributions: dict[str, np.ndarray] = {}
+        self._contributions: dict[str, NDArray[np.complex64]] = {}
 
     @property
     def complete(self) -> bool:
@@ -101,11 +102,11 @@ class EtherWindow:
         contribution = propagate(self._experiment, self.window, delivery.client, delivery.samples)
         self._contributions[delivery.client] = contribution
 
-    def received(self) -> tuple[np.ndarray, int]:
+    def received(self) -> tuple[NDArray[np.complex64], int]:
         """What the base station's converter gives, complex64 (n_samples,), and its clipped samples."""
         return receive(self._experiment, self.window, self._contributions)
 
-    def _checked_samples(self, frame: bytes | memoryview) -> np.ndarray:
+    def _checked_samples(self, frame: bytes | memoryview) -> NDArray[np.complex64]:
         if len(frame) != self.window.n_samples * SAMPLE_BYTES:
             raise RefusedDelivery("wrong sample count")
         samples = np.frombuffer(frame, np.complex64)

@@ -7,6 +7,7 @@ the same channel. Source: ours (DESIGN section 2).
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protocol.bursts import Window
 from protocol.configuration import Experiment
@@ -57,7 +58,7 @@ def jitter(experiment: Experiment, window: Window, client: str) -> int:
     return int(rng.integers(0, limit))
 
 
-def noise(experiment: Experiment, window: Window) -> np.ndarray:
+def noise(experiment: Experiment, window: Window) -> NDArray[np.complex64]:
     """Receiver noise of unit power, complex64 (n_samples,)."""
     rng = random_stream(experiment.experiment.seed, "noise", window.round_index, window.index)
     parts = rng.standard_normal(2 * window.n_samples, dtype=np.float32)
@@ -65,15 +66,15 @@ def noise(experiment: Experiment, window: Window) -> np.ndarray:
     return parts.view(np.complex64)
 
 
-def inverted_stretches(experiment: Experiment, window: Window, client: str, stretches: int) -> np.ndarray:
+def inverted_stretches(experiment: Experiment, window: Window, client: str, stretches: int) -> NDArray[np.bool_]:
     """Which stretches of a data burst arrive with the sign turned, bool (stretches,)."""
     rng = random_stream(experiment.experiment.seed, "inverted", window.round_index, client, window.index)
-    inverted: np.ndarray = rng.random(stretches) < experiment.channel.inverted_fraction
+    inverted: NDArray[np.bool_] = rng.random(stretches) < experiment.channel.inverted_fraction
     return inverted
 
 
-def lost_blocks(experiment: Experiment, window: Window, client: str, blocks: int) -> np.ndarray:
+def lost_blocks(experiment: Experiment, window: Window, client: str, blocks: int) -> NDArray[np.bool_]:
     """Which received blocks the fault ``channel.lost_block_rate`` discards, bool (blocks,)."""
     rng = random_stream(experiment.experiment.seed, "lost-block", window.round_index, client, window.index)
-    lost: np.ndarray = rng.random(blocks) < experiment.channel.lost_block_rate
+    lost: NDArray[np.bool_] = rng.random(blocks) < experiment.channel.lost_block_rate
     return lost

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protocol.bursts import Window
 from protocol.configuration import Experiment
@@ -15,16 +16,19 @@ from radio.channel import draws
 from radio.channel.levels import RX_FULL_SCALE_DBM, digital_gain_offset_db, noise_dbm, path_gain_db
 from radio.channel.resampling import TAPS, resample
 
+Samples = NDArray[np.complex64]
+
 _PHASOR_BLOCK = 1024
 
 
 def digital_amplitude(experiment: Experiment, round_index: int, client: str) -> complex:
     """Factor from transmitted to received samples: path gain and fade, in digital levels."""
     gain_db = path_gain_db(experiment, experiment.member(client)) - digital_gain_offset_db(experiment)
-    return 10.0 ** (gain_db / 20.0) * draws.fade(experiment, round_index, client)
+    amplitude: float = 10.0 ** (gain_db / 20.0)
+    return amplitude * draws.fade(experiment, round_index, client)
 
 
-def propagate(experiment: Experiment, window: Window, client: str, samples: np.ndarray) -> np.ndarray:
+def propagate(experiment: Experiment, window: Window, client: str, samples: Samples) -> Samples:
     """One client's contribution to the receiver's input, complex64 (n_samples,).
 
     ``samples``: what its transmitter delivered, complex64 (n_samples,). Applies the faults on the air, clock
@@ -49,7 +53,7 @@ def propagate(experiment: Experiment, window: Window, client: str, samples: np.n
     return received
 
 
-def receive(experiment: Experiment, window: Window, contributions: Mapping[str, np.ndarray]) -> tuple[np.ndarray, int]:
+def receive(experiment: Experiment, window: Window, contributions: Mapping[str, Samples]) -> tuple[Samples, int]:
     """Input of the base station's receiver and the number of clipped samples.
 
     ``contributions``: what ``propagate`` made of each client's samples. Returns complex64 (n_samples,),
@@ -63,7 +67,7 @@ def receive(experiment: Experiment, window: Window, contributions: Mapping[str, 
     return clip(total, 1.0)
 
 
-def clip(samples: np.ndarray, limit: float) -> tuple[np.ndarray, int]:
+def clip(samples: Samples, limit: float) -> tuple[Samples, int]:
     """Limit both parts of every sample to +-limit, as a converter does; returns the samples and how many it hit."""
     parts = samples.view(np.float32)
     beyond = np.abs(parts) > limit
@@ -73,7 +77,7 @@ def clip(samples: np.ndarray, limit: float) -> tuple[np.ndarray, int]:
     return clipped, int(np.count_nonzero(beyond.reshape(-1, 2).any(axis=1)))
 
 
-def phasor(n: int, cycles_per_sample: float, first: int, amplitude: complex) -> np.ndarray:
+def phasor(n: int, cycles_per_sample: float, first: int, amplitude: complex) -> Samples:
     """``amplitude * exp(2j pi cycles_per_sample (first + i))``, i = 0..n - 1, complex64 (n,).
 
     Exact in float64 per block and per place in the block; much faster than n complex exponentials.
@@ -81,13 +85,13 @@ def phasor(n: int, cycles_per_sample: float, first: int, amplitude: complex) -> 
     blocks = first + _PHASOR_BLOCK * np.arange(-(-n // _PHASOR_BLOCK))
     outer = amplitude * np.exp(2j * np.pi * ((cycles_per_sample * blocks) % 1.0))
     inner = np.exp(2j * np.pi * cycles_per_sample * np.arange(_PHASOR_BLOCK))
-    table: np.ndarray = np.multiply.outer(outer, inner).astype(np.complex64).ravel()[:n]
+    table: Samples = np.multiply.outer(outer, inner).astype(np.complex64).ravel()[:n]
     return table
 
 
-def _with_inverted_stretches(experiment: Experiment, window: Window, client: str, samples: np.ndarray) -> np.ndarray:
+def _with_inverted_stretches(experiment: Experiment, window: Window, client: str, samples: Samples) -> Samples:
     stretches = -(-len(samples) // draws.INVERTED_STRETCH_SAMPLES)
     inverted = draws.inverted_stretches(experiment, window, client, stretches)
     sign = np.where(inverted, np.float32(-1.0), np.float32(1.0))
-    turned: np.ndarray = samples * np.repeat(sign, draws.INVERTED_STRETCH_SAMPLES)[: len(samples)]
+    turned: Samples = samples * np.repeat(sign, draws.INVERTED_STRETCH_SAMPLES)[: len(samples)]
     return turned

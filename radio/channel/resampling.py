@@ -9,8 +9,10 @@ cutting into stretches is ours.
 from __future__ import annotations
 
 import functools
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 TAPS = 40
 """Length of the interpolation filter; with ``KAISER_BETA`` errors stay 70 dB down over 90 % of the band."""
@@ -20,21 +22,21 @@ KAISER_BETA = 6.0
 
 
 @functools.cache
-def _filter_bank() -> np.ndarray:
+def _filter_bank() -> NDArray[np.float32]:
     """Windowed sinc filters, float32 (STEPS + 1, TAPS); row p delays by p / STEPS samples."""
     offsets = np.arange(TAPS) - (TAPS // 2 - 1)
     return np.stack([_interpolator(p / STEPS, offsets) for p in range(STEPS + 1)]).astype(np.float32)
 
 
-def _interpolator(fraction: float, offsets: np.ndarray) -> np.ndarray:
+def _interpolator(fraction: float, offsets: NDArray[np.int64]) -> NDArray[np.float64]:
     """Weights of the samples at ``offsets`` for the value at ``fraction``."""
     distance = fraction - offsets
     window = np.i0(KAISER_BETA * np.sqrt(np.maximum(0.0, 1.0 - (distance / (TAPS / 2)) ** 2)))
-    taps: np.ndarray = np.sinc(distance) * window / np.i0(KAISER_BETA)
+    taps: NDArray[np.float64] = np.sinc(distance) * window / np.i0(KAISER_BETA)
     return taps
 
 
-def resample(samples: np.ndarray, drift: float, start: float) -> np.ndarray:
+def resample(samples: NDArray[np.complex64], drift: float, start: float) -> NDArray[np.complex64]:
     """Values of ``samples`` at positions ``start + n (1 + drift)``, n = 0..len - 1, zero outside.
 
     ``samples`` complex64 (n,); ``drift`` is the clock offset (40e-6 for 40 ppm); ``start`` within a few samples of 0.
@@ -45,7 +47,7 @@ def resample(samples: np.ndarray, drift: float, start: float) -> np.ndarray:
     padded = np.concatenate([np.zeros(reach, np.complex64), samples, np.zeros(reach, np.complex64)])
     positions = start + np.arange(n) * (1.0 + drift)
     whole = np.arange(n)
-    late = (positions - whole) * STEPS
+    late = np.asarray((positions - whole) * STEPS, np.float64)
     result = np.empty(n, np.complex64)
     for begin, end in _stretches(late, n):
         step = int(np.floor(0.5 * (late[begin] + late[end - 1])))
@@ -58,14 +60,14 @@ def resample(samples: np.ndarray, drift: float, start: float) -> np.ndarray:
     return result
 
 
-def _stretches(late: np.ndarray, n: int) -> list[tuple[int, int]]:
+def _stretches(late: NDArray[np.float64], n: int) -> list[tuple[int, int]]:
     """Cut 0..n where the delay, in filter steps, passes a whole number."""
     edges = np.flatnonzero(np.diff(np.floor(late))) + 1
     bounds = [0, *edges.tolist(), n]
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(pairwise(bounds))
 
 
-def resample_reference(samples: np.ndarray, drift: float, start: float) -> np.ndarray:
+def resample_reference(samples: NDArray[np.complex64], drift: float, start: float) -> NDArray[np.complex128]:
     """The same by the plain formula, one output at a time: complex128 (n,)."""
     n = len(samples)
     result = np.zeros(n, np.complex128)

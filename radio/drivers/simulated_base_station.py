@@ -11,6 +11,7 @@ import selectors
 import socket
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -91,16 +92,15 @@ class SimulatedBaseStationRadio:
         if self._window is None:
             raise RadioError("no window is armed")
         deadline = time.monotonic() + timeout_s
-        while not self._window.complete:
+        while (outcome := self._window.outcome()) is None:
             ready = self._selector.select(max(0.0, deadline - time.monotonic()))
             if not ready:
                 raise RadioError(f"window {self._window.window.index} did not close within {timeout_s:g} s")
             for key, _ in ready:
                 self._window.take(self._receive_from(key.data))
-        report = self._window.report(self._experiment)
-        self._refused = self._window.refused
-        self._window = None
-        return report
+        window, self._window = self._window.window, None
+        self._refused = outcome.ether.refused
+        return _window_report(self._experiment, window, outcome)
 
     def leave_out(self, client: str) -> None:
         """See ``BaseStationRadio``."""
@@ -134,47 +134,51 @@ class _OpenWindow:
 
     def __init__(self, window: Window, bursts: int) -> None:
         self.window = window
-        self._reports: list[BurstReport | None] = [None] * bursts
-        self._decode_s = 0.0
+        self._expected = bursts
+        self._decoded: dict[int, BurstDecoded] = {}
         self._ether: EtherDone | None = None
         self._receiver: ReceiverDone | None = None
-
-    @property
-    def complete(self) -> bool:
-        return self._ether is not None and self._receiver is not None and None not in self._reports
-
-    @property
-    def refused(self) -> dict[str, int]:
-        return self._ether.refused if self._ether is not None else {}
 
     def take(self, message: LinkMessage) -> None:
         """Note one message of a child."""
         if isinstance(message, BurstDecoded):
-            self._reports[message.position] = message.report
-            self._decode_s += message.decode_s
+            self._decoded[message.position] = message
         elif isinstance(message, EtherDone):
             self._ether = message
         elif isinstance(message, ReceiverDone):
             self._receiver = message
 
-    def report(self, experiment: Experiment) -> WindowReport:
-        """The window's report, once complete."""
-        assert self._ether is not None and self._receiver is not None
-        reports = [physical_report(experiment, self.window, report) for report in self._reports if report is not None]
-        return WindowReport(
-            window=self.window,
-            bursts=reports,
-            noise_db=self._receiver.noise_db,
-            psd_db=self._receiver.psd_db,
-            clipped_samples=self._ether.clipped_samples,
-            lost=self._ether.lost,
-            stage_s={
-                "wait": self._ether.wait_s,
-                "ether": self._ether.ether_s,
-                "flowgraph": self._receiver.flowgraph_s,
-                "decode": self._decode_s,
-            },
-        )
+    def outcome(self) -> _WindowOutcome | None:
+        """All that the report is made of, once the last of it is in."""
+        if self._ether is None or self._receiver is None or len(self._decoded) < self._expected:
+            return None
+        return _WindowOutcome(self._ether, self._receiver, [self._decoded[i] for i in range(self._expected)])
+
+
+class _WindowOutcome(NamedTuple):
+    """What all processes said of a closed window; bursts in the order they were armed."""
+
+    ether: EtherDone
+    receiver: ReceiverDone
+    decoded: list[BurstDecoded]
+
+
+def _window_report(experiment: Experiment, window: Window, outcome: _WindowOutcome) -> WindowReport:
+    ether, receiver, decoded = outcome
+    return WindowReport(
+        window=window,
+        bursts=[physical_report(experiment, window, one.report) for one in decoded],
+        noise_db=receiver.noise_db,
+        psd_db=receiver.psd_db,
+        clipped_samples=ether.clipped_samples,
+        lost=ether.lost,
+        stage_s={
+            "wait": ether.wait_s,
+            "ether": ether.ether_s,
+            "flowgraph": receiver.flowgraph_s,
+            "decode": sum(one.decode_s for one in decoded),
+        },
+    )
 
 
 def physical_report(experiment: Experiment, window: Window, report: BurstReport) -> BurstReport:

@@ -10,15 +10,16 @@ import os
 
 import numpy as np
 from gnuradio import blocks, gr
+from numpy.typing import NDArray
 
 CHUNK = 1024
 """Output samples of every filter call; see ``fix_chunks``."""
 
 
-def source(samples: np.ndarray) -> gr.basic_block:
+def source(samples: NDArray[np.complex64]) -> gr.basic_block:
     """Source block that plays ``samples`` (complex64) once."""
     descriptor = os.memfd_create("samples", os.MFD_CLOEXEC)
-    view = memoryview(np.ascontiguousarray(samples, dtype=np.complex64)).cast("B")
+    view = np.ascontiguousarray(samples, np.complex64).data.cast("B")
     while view:
         view = view[os.write(descriptor, view) :]
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -33,11 +34,11 @@ class Sink:
         # The block closes the descriptor it is given when it is destroyed.
         self.block: gr.basic_block = blocks.file_descriptor_sink(gr.sizeof_gr_complex, os.dup(self._descriptor))
 
-    def take(self) -> np.ndarray:
+    def take(self) -> NDArray[np.complex64]:
         """All samples that arrived, complex64; closes the memory file."""
         size = os.fstat(self._descriptor).st_size
         data = np.empty(size // gr.sizeof_gr_complex, np.complex64)
-        os.preadv(self._descriptor, [memoryview(data).cast("B")], 0)
+        os.preadv(self._descriptor, [data.data.cast("B")], 0)
         os.close(self._descriptor)
         return data
 

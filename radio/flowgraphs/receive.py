@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from gnuradio import filter, gr
+from numpy.typing import NDArray
 
 from protocol.bursts import Burst
 from radio.flowgraphs.filters import receive_taps
@@ -18,8 +19,8 @@ from radio.numerology import Numerology
 
 
 def receive_branches(
-    bursts: Sequence[Burst], samples: np.ndarray, numerology: Numerology, guard_rb: int
-) -> list[np.ndarray]:
+    bursts: Sequence[Burst], samples: NDArray[np.complex64], numerology: Numerology, guard_rb: int
+) -> list[NDArray[np.complex64]]:
     """Run the flowgraph; returns per burst complex64 (n_samples // decimation,), centred on its grant.
 
     ``samples``: the window at the full rate, complex64 (n_samples,). Branch sample i is at full-rate sample
@@ -53,5 +54,5 @@ def receive_branches(
     ]
 
 
-def _without_delay(samples: np.ndarray, delay: int, length: int) -> np.ndarray:
+def _without_delay(samples: NDArray[np.complex64], delay: int, length: int) -> NDArray[np.complex64]:
     return samples[delay : delay + length]

@@ -9,17 +9,18 @@ import math
 
 import numpy as np
 from gnuradio import blocks, filter, gr
+from numpy.typing import NDArray
 
 from protocol.bursts import Burst
-from radio.flowgraphs.filters import transmit_taps
+from radio.flowgraphs.filters import Taps, transmit_taps
 from radio.flowgraphs.memory_stream import CHUNK, Sink, fix_chunks, source
 from radio.modem.layout import burst_decimation
 from radio.numerology import Numerology
 
 
 def transmit_samples(
-    burst: Burst, baseband: np.ndarray, numerology: Numerology, guard_rb: int, start: int, n_samples: int
-) -> np.ndarray:
+    burst: Burst, baseband: NDArray[np.complex64], numerology: Numerology, guard_rb: int, start: int, n_samples: int
+) -> NDArray[np.complex64]:
     """Run the flowgraph; returns complex64 (n_samples,), zero but for the burst.
 
     ``baseband``: the modulated burst at the branch rate, centred on its grant, complex64. Its first sample comes at
@@ -37,7 +38,9 @@ def transmit_samples(
     return window
 
 
-def _run(baseband: np.ndarray, taps: np.ndarray, interpolation: int, cycles_per_sample: float) -> np.ndarray:
+def _run(
+    baseband: NDArray[np.complex64], taps: Taps, interpolation: int, cycles_per_sample: float
+) -> NDArray[np.complex64]:
     needed = len(baseband) * interpolation + len(taps) - 1
     whole = CHUNK * (-(-needed // CHUNK) + 1)
     padded = np.zeros(whole // interpolation, np.complex64)

@@ -22,9 +22,9 @@ from radio.processes.messages import (
     WindowSamples,
 )
 
-_BIND_ATTEMPTS = 20
-_BIND_PAUSE_S = 0.1
-"""An ether of a base station that was just killed frees its address within these attempts."""
+_BIND_PATIENCE_S = 2.0
+"""The ether of a base station that was just killed frees its address within this time."""
+_BIND_PAUSE_S = 0.05
 
 
 def main() -> None:
@@ -39,22 +39,27 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
         try:
             _bind(medium, start.radio_address)
         except zmq.ZMQError as error:
-            cause = "address-in-use" if error.errno == zmq.EADDRINUSE else "other"
-            parent.send(StartFailed(cause, f"clients.radio_address {start.radio_address}: {error.strerror}"))
+            parent.send(_start_failed(start.radio_address, error))
             return
         parent.send(Started(medium.getsockopt_string(zmq.LAST_ENDPOINT)))
         _Ether(start.experiment, medium, parent, peers[0]).run()
 
 
 def _bind(medium: zmq.Socket, address: str) -> None:
-    for attempt in range(_BIND_ATTEMPTS):
+    patience_ends = time.monotonic() + _BIND_PATIENCE_S
+    while True:
         try:
             medium.bind(address)
             return
         except zmq.ZMQError as error:
-            if error.errno != zmq.EADDRINUSE or attempt + 1 == _BIND_ATTEMPTS:
+            if error.errno != zmq.EADDRINUSE or time.monotonic() > patience_ends:
                 raise
-            time.sleep(_BIND_PAUSE_S)
+        time.sleep(_BIND_PAUSE_S)
+
+
+def _start_failed(address: str, error: zmq.ZMQError) -> StartFailed:
+    reason = f"clients.radio_address {address}: {error.strerror}; choose another (port 0 takes a free one)"
+    return StartFailed("address-in-use" if error.errno == zmq.EADDRINUSE else "other", reason)
 
 
 class _Ether:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from radio.processes.messages import AnyLinkMessage, LinkMessage
 
@@ -40,10 +41,10 @@ class Link:
         """Descriptor for selectors: readable when a message comes or the link closes."""
         return self._socket.fileno()
 
-    def send(self, message: LinkMessage, samples: np.ndarray | None = None) -> None:
+    def send(self, message: LinkMessage, samples: NDArray[np.complex64] | None = None) -> None:
         """Send ``message`` with ``samples`` (complex64) beside it. Raises LinkClosedError."""
         body = self._encoder.encode(message)
-        beside = memoryview(np.ascontiguousarray(_NO_SAMPLES if samples is None else samples)).cast("B")
+        beside = np.ascontiguousarray(_NO_SAMPLES if samples is None else samples).data.cast("B")
         try:
             self._socket.sendall(_LENGTHS.pack(len(body), len(beside)) + body)
             if len(beside):
@@ -51,16 +52,16 @@ class Link:
         except OSError as error:
             raise LinkClosedError(str(error)) from error
 
-    def receive(self) -> tuple[LinkMessage, np.ndarray]:
+    def receive(self) -> tuple[LinkMessage, NDArray[np.complex64]]:
         """Next message and the samples beside it (empty without). Raises LinkClosedError."""
         body_length, samples_length = _LENGTHS.unpack(self._read(bytearray(_LENGTHS.size)))
         message = self._decoder.decode(self._read(bytearray(body_length)))
         samples = np.empty(samples_length // _NO_SAMPLES.itemsize, np.complex64)
         if samples_length:
-            self._fill(memoryview(samples).cast("B"))
+            self._fill(samples.data.cast("B"))
         return message, samples
 
-    def expect(self, kind: type[M]) -> tuple[M, np.ndarray]:
+    def expect(self, kind: type[M]) -> tuple[M, NDArray[np.complex64]]:
         """Next message, which the protocol says is a ``kind``."""
         message, samples = self.receive()
         if not isinstance(message, kind):

@@ -14,7 +14,7 @@ class LinkMessage(Struct, frozen=True, forbid_unknown_fields=True, tag_field="ty
     """Base of all messages on links."""
 
 
-class Start(LinkMessage, tag="start"):
+class Start(LinkMessage, frozen=True, tag="start"):
     """Parent to child: the experiment, and for a transmitter whose it is and where the medium is."""
 
     experiment: Experiment
@@ -22,50 +22,50 @@ class Start(LinkMessage, tag="start"):
     radio_address: str = ""
 
 
-class Started(LinkMessage, tag="started"):
+class Started(LinkMessage, frozen=True, tag="started"):
     """Child to parent: ready to work; the ether says where it listens."""
 
     radio_address: str = ""
 
 
-class StartFailed(LinkMessage, tag="start-failed"):
+class StartFailed(LinkMessage, frozen=True, tag="start-failed"):
     """Child to parent: cannot start, and why."""
 
     cause: Literal["missing", "address-in-use", "other"]
     reason: str
 
 
-class ExpectWindow(LinkMessage, tag="expect-window"):
+class ExpectWindow(LinkMessage, frozen=True, tag="expect-window"):
     """Parent to receiver: the next window's samples will come from the ether; look for these bursts."""
 
     window: Window
     bursts: list[Burst]
 
 
-class ArmEther(LinkMessage, tag="arm-ether"):
+class ArmEther(LinkMessage, frozen=True, tag="arm-ether"):
     """Parent to ether: take deliveries of these clients for this window."""
 
     window: Window
     clients: list[str]
 
 
-class EtherArmed(LinkMessage, tag="ether-armed"):
+class EtherArmed(LinkMessage, frozen=True, tag="ether-armed"):
     """Ether to parent: deliveries are being taken."""
 
 
-class LeaveOut(LinkMessage, tag="leave-out"):
+class LeaveOut(LinkMessage, frozen=True, tag="leave-out"):
     """Parent to ether: do not wait for this client."""
 
     client: str
 
 
-class WindowSamples(LinkMessage, tag="window-samples"):
+class WindowSamples(LinkMessage, frozen=True, tag="window-samples"):
     """Ether to receiver: the window, with its samples beside."""
 
     window: Window
 
 
-class EtherDone(LinkMessage, tag="ether-done"):
+class EtherDone(LinkMessage, frozen=True, tag="ether-done"):
     """Ether to parent: the window is closed."""
 
     clipped_samples: int
@@ -76,14 +76,14 @@ class EtherDone(LinkMessage, tag="ether-done"):
     """Refused deliveries by reason since the ether started."""
 
 
-class DecodeBurst(LinkMessage, tag="decode-burst"):
+class DecodeBurst(LinkMessage, frozen=True, tag="decode-burst"):
     """Receiver to decoder: find and decode ``burst`` in the branch samples beside."""
 
     position: int
     burst: Burst
 
 
-class BurstDecoded(LinkMessage, tag="burst-decoded"):
+class BurstDecoded(LinkMessage, frozen=True, tag="burst-decoded"):
     """Decoder to parent: report of the burst at ``position`` of the window's list."""
 
     position: int
@@ -91,7 +91,7 @@ class BurstDecoded(LinkMessage, tag="burst-decoded"):
     decode_s: float
 
 
-class ReceiverDone(LinkMessage, tag="receiver-done"):
+class ReceiverDone(LinkMessage, frozen=True, tag="receiver-done"):
     """Receiver to parent: all branches are with the decoders."""
 
     psd_db: list[float]
@@ -100,7 +100,7 @@ class ReceiverDone(LinkMessage, tag="receiver-done"):
     """Per RB; silent windows only."""
 
 
-class TransmitBurst(LinkMessage, tag="transmit-burst"):
+class TransmitBurst(LinkMessage, frozen=True, tag="transmit-burst"):
     """Parent to transmitter: put this burst on the air."""
 
     window: Window
@@ -108,19 +108,19 @@ class TransmitBurst(LinkMessage, tag="transmit-burst"):
     blocks: list[bytes]
 
 
-class Transmitted(LinkMessage, tag="transmitted"):
+class Transmitted(LinkMessage, frozen=True, tag="transmitted"):
     """Transmitter to parent: the samples are with the medium."""
 
     report: TransmitReport
 
 
-class TransmitRefused(LinkMessage, tag="transmit-refused"):
+class TransmitRefused(LinkMessage, frozen=True, tag="transmit-refused"):
     """Transmitter to parent: nothing went on the air, and why."""
 
     reason: str
 
 
-class Finish(LinkMessage, tag="finish"):
+class Finish(LinkMessage, frozen=True, tag="finish"):
     """Parent to transmitter: hand over what is on its way and end."""
 
 

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import zmq
+from numpy.typing import NDArray
 
 from protocol.bursts import Burst, TransmitReport, Window
 from protocol.configuration import Experiment
@@ -70,7 +71,7 @@ def _transmit(start: Start, medium: zmq.Socket, request: TransmitBurst) -> Trans
     return _report(start.experiment, numerology, request.burst, clipped, spent_s)
 
 
-def _deliver(medium: zmq.Socket, window: Window, client: str, samples: np.ndarray) -> None:
+def _deliver(medium: zmq.Socket, window: Window, client: str, samples: NDArray[np.complex64]) -> None:
     """Hand the samples over and wait until the ether has them.
 
     A refusal is not an error here: a transmitter does not learn who listened.
@@ -86,7 +87,7 @@ def _deliver(medium: zmq.Socket, window: Window, client: str, samples: np.ndarra
 
 def _window_samples(
     experiment: Experiment, numerology: Numerology, client: str, request: TransmitBurst
-) -> tuple[np.ndarray, int]:
+) -> tuple[NDArray[np.complex64], int]:
     from radio.flowgraphs.transmit import transmit_samples
     from radio.modem import modulate
 

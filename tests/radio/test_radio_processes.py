@@ -1,0 +1,154 @@
+"""The processes of the simulated radio: what happens when one of them, or their parent, dies; hostile deliveries."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+import zmq
+from radio_lab import TIMEOUT_S, RadioLab, data_burst, lab_experiment, sounding
+
+from protocol.errors import MissingPartError, RadioError
+from radio.drivers.simulated_base_station import SimulatedBaseStationRadio
+from radio.ether import DELIVERY_LIMIT, DeliveryHeader
+from radio.processes.receiver import share
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def lab():
+    lab = RadioLab(lab_experiment((20.0, 20.0)))
+    yield lab
+    lab.close()
+
+
+def child_processes(of: psutil.Process | None = None) -> dict[str, psutil.Process]:
+    """Radio processes of this test (or of another process) by module."""
+    found = {}
+    for process in (of or psutil.Process()).children():
+        command = process.cmdline()
+        if "-m" in command and command[command.index("-m") + 1].startswith("radio.processes."):
+            found[command[command.index("-m") + 1].rpartition(".")[2]] = process
+    return found
+
+
+@pytest.mark.parametrize("victim", ["ether", "receiver", "decoder"])
+def test_a_dead_radio_process_is_named_at_once(lab, victim):
+    burst = sounding("c0")
+    window = lab.window("sounding", [burst])
+    lab.base_station.arm(window, [burst])
+    child_processes()[victim].send_signal(signal.SIGKILL)
+    began = time.monotonic()
+    with pytest.raises(RadioError, match=f"{victim}.*killed by signal 9"):
+        lab.base_station.collect(TIMEOUT_S)
+    assert time.monotonic() - began < 5.0
+
+
+def test_a_client_radio_that_died_says_so_and_the_others_are_heard(lab):
+    bursts = [sounding("c0", burst_id=1), sounding("c1", burst_id=2)]
+    window = lab.window("sounding", bursts)
+    lab.base_station.arm(window, bursts)
+    transmitters = [p for p in psutil.Process().children() if "radio.processes.transmitter" in p.cmdline()]
+    transmitters[0].send_signal(signal.SIGKILL)
+    with pytest.raises(RadioError, match=r"transmitter of 'c0'.*killed by signal 9"):
+        lab.clients["c0"].transmit(window, bursts[0], [])
+    lab.clients["c1"].transmit(window, bursts[1], [])
+    lab.base_station.leave_out("c0")
+    report = lab.base_station.collect(TIMEOUT_S)
+    assert report.lost == ["c0"]
+    assert [burst.detected for burst in report.bursts] == [False, True]
+
+
+PARENT = """
+import os, signal, sys
+sys.path[:0] = [{root!r}, {tests!r}]
+from radio_lab import RadioLab, lab_experiment, sounding
+lab = RadioLab(lab_experiment((20.0,)))
+lab.hear("sounding", [sounding("c0")])
+assert not any(name.startswith(("gnuradio", "torch")) for name in sys.modules)
+import psutil
+print(*[child.pid for child in psutil.Process().children(recursive=True)], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_no_process_outlives_a_parent_killed_by_sigkill():
+    script = PARENT.format(root=str(REPOSITORY), tests=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    pids = [int(text) for text in done.stdout.split()]
+    assert len(pids) == 5
+    orphans = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    _, alive = psutil.wait_procs(orphans, timeout=10)
+    assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_closing_leaves_no_process_behind():
+    lab = RadioLab(lab_experiment((20.0,)))
+    processes = list(child_processes().values())
+    lab.close()
+    assert processes
+    assert not any(process.is_running() for process in processes)
+
+
+def test_garbage_at_the_ether_is_refused_and_counted(lab):
+    burst = sounding("c0")
+    window = lab.window("sounding", [burst])
+    lab.base_station.arm(window, [burst])
+    good = DeliveryHeader(window.session, window.round_index, window.index, "c0")
+    deliveries = [
+        [b"not msgpack", b""],
+        [b"\x00" * 5000, b""],
+        [b"one frame"],
+        [msgspec.msgpack.encode(good), b"\x00" * 80],
+        [msgspec.msgpack.encode(good), b"\xff" * (8 * window.n_samples)],
+        [msgspec.msgpack.encode(good), b"\x00" * (DELIVERY_LIMIT + 1)],
+    ]
+    with zmq.Context() as context:
+        for frames in deliveries:
+            with context.socket(zmq.DEALER) as attacker:
+                attacker.connect(lab.base_station.radio_address)
+                attacker.send_multipart(frames)
+                attacker.setsockopt(zmq.LINGER, 2000)
+                attacker.poll(300)
+    lab.clients["c0"].transmit(window, burst, [])
+    assert lab.base_station.collect(TIMEOUT_S).bursts[0].detected
+    assert isinstance(lab.base_station, SimulatedBaseStationRadio)
+    assert lab.base_station.refused_deliveries == {"malformed": 3, "wrong sample count": 1, "impossible samples": 1}
+
+
+def test_a_machine_without_gnu_radio_is_told_so(tmp_path, monkeypatch):
+    (tmp_path / "gnuradio").mkdir()
+    (tmp_path / "gnuradio" / "__init__.py").write_text("raise ImportError('no GNU Radio here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    lab = RadioLab(lab_experiment((20.0,)))
+    try:
+        with pytest.raises(MissingPartError, match="GNU Radio"):
+            lab.base_station.arm(lab.window("silent", []), [])
+        with pytest.raises(MissingPartError, match="GNU Radio"):
+            lab.clients["c0"].transmit(lab.window("sounding", []), sounding("c0"), [])
+    finally:
+        lab.close()
+
+
+def test_a_folder_called_radio_in_the_working_directory_is_not_imported(tmp_path, monkeypatch):
+    (tmp_path / "radio").mkdir()
+    (tmp_path / "radio" / "__init__.py").write_text("raise SystemExit('wrong package')")
+    monkeypatch.chdir(tmp_path)
+    lab = RadioLab(lab_experiment((20.0,)))
+    try:
+        assert lab.hear("sounding", [sounding("c0")])[0].bursts[0].detected
+    finally:
+        lab.close()
+
+
+def test_bursts_are_shared_longest_first():
+    bursts = [data_burst(f"c{i}", 0, 8, "qpsk-1/2", blocks, i) for i, blocks in enumerate((5, 30, 10, 20))]
+    assert share(bursts, 2) == [(1, 0), (3, 1), (2, 1), (0, 0)]
