@@ -28,13 +28,14 @@ changes = st.builds(random_change, st.just(BASE), st.integers(0, 10**6), st.samp
 
 
 @pytest.mark.parametrize(
-    ("importance", "measure"), [("update-energy", component_energies), ("product-norm", product_norms)]
+    ("importance", "measure", "kappa"),
+    [("update-energy", component_energies, 30.0), ("product-norm", product_norms, 300.0)],
 )
-def test_components_are_ranked_by_importance_per_bit(importance, measure):
-    ranking = ranked(BASE, DELTA, importance=importance, kappa=30.0)
+def test_components_are_ranked_by_importance_per_bit(importance, measure, kappa):
+    ranking = ranked(BASE, DELTA, importance=importance, kappa=kappa)
     components = Components(BASE)
     sizes = np.array([record_bytes(components, i, 8) for i in range(len(components))])
-    values = measure(components, BASE, DELTA, 2.0, 30.0)
+    values = measure(components, BASE, DELTA, 2.0, kappa)
     per_bit = values / sizes
     assert np.any(np.argsort(-values) != np.argsort(-per_bit))
     assert np.all(np.diff(per_bit[ranking.order]) <= 0)
