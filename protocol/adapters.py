@@ -146,7 +146,7 @@ def adapter_from_bytes(data: bytes, origin: str = "adapter") -> tuple[Adapter, d
     Raises DataError naming ``origin`` if it is not such a file or holds NaN, infinities or absurd values.
     """
     try:
-        tensors = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
+        tensors = safetensors.deserialize(data)
     except Exception as error:  # the parser's own exception type is not public in every version
         raise DataError(f"{origin}: not a safetensors file: {error}") from error
     adapter = {name: _float32(name, view, origin) for name, view in tensors}
