@@ -132,7 +132,6 @@ def _fill_allocation(record: ClientRoundRecord, played: StationRound, name: str)
     granted: ClientAllocation | None = played.granted.get(name)
     record.latency_predicted_s = granted.latency_s if granted else played.barrier_s
     if granted is not None and granted.bits > 0:
-        record.rb_start, record.rb_count = played.usable[0] + granted.rb_start, granted.rb_count
         record.bits_granted = int(granted.bits)
     encoded = played.encoded.get(name)
     if encoded is not None:
@@ -143,6 +142,7 @@ def _fill_allocation(record: ClientRoundRecord, played: StationRound, name: str)
 
 def _fill_uplink(record: ClientRoundRecord, played: StationRound, grant: UplinkGrant) -> None:
     arq: ArqTracker = grant.arq
+    record.rb_start, record.rb_count = grant.rb_start, grant.rb_count
     record.mcs, record.tx_gain_db = grant.mcs, grant.tx_gain_db
     record.airtime_s = grant.air_samples / played.lab.numerology.sample_rate_hz
     record.air_bits, record.retransmission_bits = grant.air_bits, grant.retransmission_bits

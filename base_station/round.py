@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from radio.rates import RateTable, power_backoff_db, rate_table
+from radio.rates import RateTable, choose_mcs, power_backoff_db, rate_table
 
 from base_station.aggregation import Aggregate, Contribution
 from base_station.channel import (
@@ -27,6 +27,7 @@ from base_station.channel import (
 from base_station.lab import Lab, Verdict
 from base_station.ledger import client_records, round_record, signal_records
 from base_station.state import ServerState
+from base_station.tsfa.energies import scale_energies
 from base_station.tsfa.problem import Allocation, ClientAllocation, ClientInstance, Instance
 from base_station.tsfa.queues import next_queue_s, realised_latency_s
 from base_station.tsfa.solver import solve
@@ -213,14 +214,15 @@ class StationRound:
     def _instance(self) -> Instance:
         """The round as a TSFA problem; energies are scaled by Ebar (ALGORITHMS section 4)."""
         tsfa = self.lab.experiment.tsfa
-        scale = max(sum(self.weights[n] * r.curve[0][1] for n, r in self.ready.items()), ENERGY_FLOOR)
+        names = list(self.ready)
+        curves = scale_energies([self.ready[n].curve for n in names], [self.weights[n] for n in names], ENERGY_FLOOR)
         clients = [
             ClientInstance(
                 name=name, weight=self.weights[name], queue_s=self.state.queue_s[name], compute_s=self.barrier_s,
                 overhead_s=0.0, rate_bps=list(self.rates[name].rate_bps) if name in self.rates else [],
-                curve=[(bits, energy / scale) for bits, energy in ready.curve],
+                curve=curve,
             )
-            for name, ready in self.ready.items()
+            for name, curve in zip(names, curves, strict=True)
         ]  # fmt: skip
         return Instance(
             rb_total=self.usable[1], guard_rb=self.lab.experiment.radio.guard_rb, V=tsfa.V,
@@ -247,23 +249,28 @@ class StationRound:
                 self.lab.roster.leave_out(name, f"it encoded {encoded.payload_bits} bits, granted {granted[name].bits}")
                 continue
             self.encoded[name] = encoded
-            self.grants[name] = self._uplink_grant(name, granted[name].rb_start, granted[name].rb_count, encoded)
+            self.grants[name] = self._uplink_grant(granted[name], encoded)
 
-    def _uplink_grant(self, name: str, rb_start: int, rb_count: int, encoded: Encoded) -> UplinkGrant:
-        lab, radio, carrier = self.lab, self.lab.experiment.radio, self.carriers[name]
+    def _uplink_grant(self, granted: ClientAllocation, encoded: Encoded) -> UplinkGrant:
+        """MCS from the SINR in the granted RBs, then power back from what exceeds the top MCS's need."""
+        lab, radio, name = self.lab, self.lab.experiment.radio, granted.name
+        rates, carrier = self.rates[name], self.carriers[name]
+        rb_start, rb_count = self.usable[0] + granted.rb_start, rates.rb_used[granted.rb_count - 1]
         gain_db = tx_gain_db(lab.numerology.rb_total, rb_count, self.caps_db[name])
-        mcs = self.rates[name].mcs[rb_count - 1]
-        reference = self.channels[name].reference_snr_db
-        snr_db = reference + gain_db + 10 * _log10(lab.numerology.rb_total / rb_count)
+        reference = np.asarray(self.channels[name].reference_sinr_db[rb_start : rb_start + rb_count])
+        sinr_db = reference + gain_db + 10 * np.log10(lab.numerology.rb_total / rb_count)
+        target, margin_db = radio.target_block_error_rate, radio.snr_margin_db
         tagger = FragmentTagger(lab.fragment_keys[name], lab.run_id, self.index, name)
-        per_fragment = blocks_per_fragment(radio.fragment_bytes)
         return UplinkGrant(
-            client=name, rb_start=self.usable[0] + rb_start, rb_count=rb_count, mcs=mcs,
-            tx_gain_db=gain_db - power_backoff_db(mcs, snr_db, lab.tables, radio.target_block_error_rate),
+            client=name,
+            rb_start=rb_start,
+            rb_count=rb_count,
+            mcs=choose_mcs(sinr_db, lab.tables, target, margin_db) or rates.mcs[granted.rb_count - 1],
+            tx_gain_db=gain_db - power_backoff_db(sinr_db, lab.tables, target, margin_db),
             cfo_correction_hz=carrier.cfo_correction_hz,
             clock_offset_ppm=carrier.clock_offset_ppm(radio.carrier_hz),
-            arq=ArqTracker(tagger, encoded.blocks, per_fragment, radio.max_passes),
-        )  # fmt: skip
+            arq=ArqTracker(tagger, encoded.blocks, blocks_per_fragment(radio.fragment_bytes), radio.max_passes),
+        )
 
     def _receive_updates(self) -> None:
         uplink = Uplink(self.windows, self.lab.tables, self.lab.experiment.deadline_s, self.barrier_s)
@@ -359,6 +366,3 @@ class StationRound:
         yield
         self.stage_wall_s[name] = time.monotonic() - started
 
-
-def _log10(value: float) -> float:
-    return float(np.log10(value))

@@ -29,6 +29,7 @@ from protocol.control import StationControl
 from protocol.errors import PeerLostError, RunError
 from protocol.keys import StationKeys
 from protocol.messages import Finish, Welcome
+from protocol.random_streams import derive_seed, random_stream
 from radio.drivers import open_base_station_radio
 from radio.interface import BaseStationRadio
 from radio.link_tables import LinkTables
@@ -81,11 +82,11 @@ def _open_store(
             store.close()
             raise RunError(f"{run_dir}: the data or their split changed since the run was started")
         return store
-    classes = len(dataset.class_names)
+    classes, seed = len(dataset.class_names), experiment.experiment.seed
     manifest = {
         **provenance(),
-        "run_id": secrets.token_hex(8),
-        "seed": experiment.experiment.seed,
+        "run_id": f"{derive_seed(seed, 'run', experiment.experiment.name):016x}",
+        "seed": seed,
         "partition_sha256": partition.sha256,
         "class_names": list(dataset.class_names),
         "class_histogram": {n: h.tolist() for n, h in partition.histogram(dataset.train.labels, classes).items()},
@@ -101,7 +102,7 @@ def _run(
     dataset: Dataset, partition: Partition,
 ) -> dict[str, Any]:  # fmt: skip
     evaluator = StationEvaluator(experiment, dataset, partition)
-    fragment_keys = {m.name: secrets.token_bytes(FRAGMENT_KEY_BYTES) for m in experiment.clients.members}
+    fragment_keys = {m.name: _fragment_key(experiment, m.name) for m in experiment.clients.members}
     roster = Roster(
         control, _welcomes(experiment, store, radio, fragment_keys), experiment.clients.liveness_timeout_s, progress
     )
@@ -131,6 +132,15 @@ def _welcomes(
         name: Welcome(store.manifest["run_id"], experiment_json, key, device_json, radio.radio_address)
         for name, key in fragment_keys.items()
     }
+
+
+def _fragment_key(experiment: Experiment, name: str) -> bytes:
+    """Key of a client's fragment tags.
+
+    With a simulated radio it follows from the seed like everything else that reaches the air, so that a resumed
+    run is bit-identical; there is no air to forge on. A driver for real radios must draw it from ``secrets``.
+    """
+    return random_stream(experiment.experiment.seed, "fragment-key", name).bytes(FRAGMENT_KEY_BYTES)
 
 
 def _starting_point(lab: Lab, evaluator: StationEvaluator) -> tuple[ServerState, Adapter]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from radio.rates import lower_mcs
 
 from base_station.windows import GUARD_SAMPLES, WindowRunner
 from protocol.bursts import BurstReport, DataBurst
@@ -106,4 +105,5 @@ class Uplink:
             grant.last_report = report
         failed = sum(b is None for b in blocks)
         if failed > STEP_DOWN_SHARE * len(blocks):
-            grant.mcs = lower_mcs(grant.mcs)
+            names = self.tables.mcs_names
+            grant.mcs = names[max(names.index(grant.mcs) - 1, 0)]

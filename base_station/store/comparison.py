@@ -15,6 +15,7 @@ from msgspec import Struct
 from base_station.store.records import SignalRecord
 from base_station.store.run_store import RunStore
 from base_station.store.schema import TABLES
+from base_station.store.signals import samples
 
 _RELATIVE = 1e-3
 _ABSOLUTE = 1e-6
@@ -42,9 +43,9 @@ def _differences(where: str, a: Struct | None, b: Struct | None) -> Iterator[str
         return
     for field in msgspec.structs.fields(a):
         x, y = getattr(a, field.name), getattr(b, field.name)
-        if isinstance(a, SignalRecord) and field.name == "data" and a.dtype in ("complex64", "float32"):
-            x, y = list(np.frombuffer(x, a.dtype)), list(np.frombuffer(y, a.dtype))
-        if not field.name.endswith("_wall_s") and not _close(x, y):
+        if isinstance(a, SignalRecord) and isinstance(b, SignalRecord) and field.name == "data":
+            x, y = list(samples(a)), list(samples(b))
+        if not field.name.endswith("wall_s") and not _close(x, y):
             yield f"{where}.{field.name}: {_short(x)} / {_short(y)}"
 
 

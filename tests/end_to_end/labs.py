@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from base_station.station import run_base_station
+from base_station.store.comparison import record_differences
 from base_station.store.records import ClientRoundRecord, RoundRecord
+from base_station.store.run_store import RunStore
 from edge_client.client import run_client
 from learning.device import load_profile
 from protocol.configuration import Experiment, experiment_from_dict
@@ -143,3 +145,13 @@ def run_lab(experiment: Experiment, run_dir: Path, resume: bool = False) -> tupl
     assert not threads[0].is_alive(), "the clients did not end with the run"
     assert not failures, failures
     return summary, progress
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Bit-identical adapters, and the same records but for wall-clock columns."""
+    with RunStore.read(one) as a, RunStore.read(other) as b:
+        first, second = a.last_committed(), b.last_committed()
+    assert first is not None
+    assert second is not None
+    assert first[2] == second[2], "the adapters differ"
+    assert record_differences(one, other) == []

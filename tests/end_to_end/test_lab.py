@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 import pytest
-from labs import run_lab, tiny_experiment
+from labs import assert_same_run, run_lab, tiny_experiment
 
 import edge_client.trainer
 from base_station.state import ServerState
@@ -121,19 +121,12 @@ def test_a_resumed_run_and_an_unbroken_one_agree(tmp_path):
     assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
 
 
-def assert_same_run(one, other):
-    from base_station.store.comparison import same_records
-
-    with RunStore.read(one) as a, RunStore.read(other) as b:
-        assert a.last_committed()[2] == b.last_committed()[2]
-        same_records(a, b)
-
-
 @pytest.mark.parametrize("aggregation", ["freeze-a", "exact"])
 def test_the_other_aggregations_learn_over_the_radio(tmp_path, aggregation):
     residual = "off" if aggregation == "exact" else "on"
     experiment = tiny_experiment(
-        tmp_path, clients=3, experiment={"rounds": 3}, training={"aggregation": aggregation}, soft={"residual": residual},
+        tmp_path, clients=3, experiment={"rounds": 3}, training={"aggregation": aggregation},
+        soft={"residual": residual},
         tsfa={"latency_model": "round"},
     )  # fmt: skip
     summary, _ = run_lab(experiment, tmp_path / "run")
