@@ -13,7 +13,7 @@ from radio.modem.layout import (
     burst_decimation,
     max_blocks,
 )
-from radio.modem.mcs import BLOCK_BYTES, Mcs, McsTable
+from radio.modem.mcs import BLOCK_BYTES, MCS_NAMES, Mcs, McsTable
 from radio.modem.receiver import receive
 from radio.modem.spectrum import measure_silence, spectrum, spectrum_db
 from radio.modem.transmitter import modulate
@@ -21,6 +21,7 @@ from radio.modem.transmitter import modulate
 __all__ = [
     "BLOCK_BYTES",
     "MAX_BURST_SAMPLES",
+    "MCS_NAMES",
     "Mcs",
     "McsTable",
     "branch_samples",

@@ -77,7 +77,8 @@ def smooth_channel(raw: NDArray[np.complex64], noise_to_signal: float, layout: B
     values, vectors = _prior(tuple(layout.subcarriers.tolist()), layout.sample_rate_hz / layout.fft_size)
     shrink = values / (values + noise_to_signal)
     smooth = vectors @ (shrink * (vectors.conj().T @ (raw * turn)))
-    return (smooth / turn).astype(np.complex64)
+    result: NDArray[np.complex64] = (smooth / turn).astype(np.complex64)
+    return result
 
 
 @lru_cache(maxsize=64)

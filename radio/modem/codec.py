@@ -74,13 +74,7 @@ class ConvolutionalCodec:
 @lru_cache(maxsize=16)
 def codec_for(mcs: Mcs) -> Codec:
     """The codec of a scheme, built once per process. Raises MissingPartError without GNU Radio."""
-    return ConvolutionalCodec(mcs.puncturing, _soft_bit_level(mcs))
-
-
-def _soft_bit_level(mcs: Mcs) -> float:
-    # Measured: the 8-bit decoder loses up to 1 dB where small soft bits round to nothing, which happens
-    # with unequal bits (16QAM and up) and with erasures.
-    return 96.0 if mcs.bits_per_symbol <= 2 and mcs.code_rate <= 0.5 else 160.0
+    return ConvolutionalCodec(mcs.puncturing, mcs.soft_bit_level)
 
 
 def _gr_fec() -> Any:

@@ -45,8 +45,10 @@ class Constellation:
         patterns = bits.reshape(-1, self.bits_per_dimension) @ weights.astype(np.uint8)
         amplitudes = self.levels[patterns]
         if self.bits_per_symbol == 1:
-            return amplitudes.astype(np.complex64)
-        return np.ascontiguousarray(amplitudes).view(np.complex64)
+            result: NDArray[np.complex64] = amplitudes.astype(np.complex64)
+            return result
+        points: NDArray[np.complex64] = np.ascontiguousarray(amplitudes).view(np.complex64)
+        return points
 
     def soft_bits(self, symbols: NDArray[np.complex64], snr: NDArray[np.float32]) -> NDArray[np.float32]:
         """Max-log soft bits, shape (n, bits_per_symbol), of equalised ``symbols``; ``snr`` is linear, per symbol."""

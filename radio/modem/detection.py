@@ -33,7 +33,11 @@ class Detection:
 
 
 def detect(
-    samples: NDArray[np.complex64], reference: NDArray[np.complex64], layout: BurstLayout, max_cfo_hz: float
+    samples: NDArray[np.complex64],
+    reference: NDArray[np.complex64],
+    layout: BurstLayout,
+    max_cfo_hz: float,
+    false_alarm_rate: float = FALSE_ALARM_RATE,
 ) -> Detection | None:
     """Look for ``reference`` (the burst's first training symbols) in ``samples``, band limited before.
 
@@ -49,7 +53,7 @@ def detect(
     spectrum = fft.fft(searched, size)
     matched = np.conj(fft.fft(reference, size))
     shifts = _frequency_bins(size, len(reference), layout.sample_rate_hz, max_cfo_hz)
-    threshold = np.log(n_starts * len(shifts) / FALSE_ALARM_RATE)
+    threshold = np.log(n_starts * len(shifts) / false_alarm_rate)
     best: Detection | None = None
     best_ratio = threshold
     for shift in shifts:

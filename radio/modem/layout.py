@@ -70,7 +70,8 @@ class BurstLayout:
         """True where the data part holds a pilot, shape (data_symbols, loaded subcarriers)."""
         symbol = np.arange(self.data_symbols)[:, None]
         index = np.arange(len(self.subcarriers))[None, :]
-        return (index + PILOT_STEP * symbol) % PILOT_PERIOD == 0
+        mask: NDArray[np.bool_] = (index + PILOT_STEP * symbol) % PILOT_PERIOD == 0
+        return mask
 
 
 def burst_decimation(burst: Burst, numerology: Numerology) -> int:
@@ -130,6 +131,13 @@ def max_blocks(
     if symbols <= 0:
         return 0
     return _data_elements(len(loaded), symbols) * scheme.bits_per_symbol // scheme.block_coded_bits
+
+
+def burst_symbols(rb_start: int, rb_count: int, mcs: str, n_blocks: int, numerology: Numerology) -> int:
+    """OFDM symbols, training included, of a data burst of ``n_blocks`` blocks."""
+    loaded, _ = _loaded(numerology, rb_start, rb_count)
+    data = _data_symbols(len(loaded), n_blocks, McsTable.load()[mcs])
+    return _training_symbols(rb_count, sounding=False) + data
 
 
 def check_burst_length(burst: Burst, numerology: Numerology) -> None:

@@ -30,6 +30,8 @@ class Mcs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bits_per_symbol: int
     code_rate: float
     puncturing: tuple[int, ...]
+    soft_bit_level: float
+    """Mean magnitude, of 127, to which soft bits are scaled before 8-bit decoding."""
 
     @property
     def block_coded_bits(self) -> int:
@@ -70,3 +72,7 @@ class McsTable:
     def names(self) -> tuple[str, ...]:
         """Names in table order."""
         return tuple(scheme.name for scheme in self.schemes)
+
+
+MCS_NAMES = McsTable.load().names
+"""Names of the shipped schemes, ascending in spectral efficiency."""

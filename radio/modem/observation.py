@@ -114,7 +114,8 @@ def _track(observed: NDArray[np.complex64], known: NDArray[np.bool_], layout: Bu
         return np.repeat(rotation, observed.shape[1], axis=1)
     slope = track_clock_drift(observed * rotation, channel, layout.subcarriers, layout.fft_size)
     centred = np.arange(len(observed))[:, None] - 0.5 * len(observed)
-    return (rotation * np.exp(-1j * slope * centred * layout.subcarriers)).astype(np.complex64)
+    result: NDArray[np.complex64] = (rotation * np.exp(-1j * slope * centred * layout.subcarriers)).astype(np.complex64)
+    return result
 
 
 def _observation(

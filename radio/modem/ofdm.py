@@ -21,7 +21,8 @@ def modulate_grid(grid: NDArray[np.complex64], layout: BurstLayout) -> NDArray[n
     spectrum = np.zeros((len(grid), layout.fft_size), np.complex64)
     spectrum[:, layout.subcarriers] = grid * np.float32(layout.fft_size / np.sqrt(len(layout.subcarriers)))
     body = fft.ifft(spectrum, axis=1)
-    return np.concatenate([body[:, -layout.cp :], body], axis=1).ravel()
+    result: NDArray[np.complex64] = np.concatenate([body[:, -layout.cp :], body], axis=1).ravel()
+    return result
 
 
 def demodulate_grid(
@@ -42,7 +43,8 @@ def demodulate_grid(
     windows = np.where(inside, samples[np.clip(index, 0, len(samples) - 1)], np.complex64(0))
     spectrum = fft.fft(windows, axis=1)[:, layout.subcarriers] / np.float32(layout.fft_size)
     slope = 2.0 * np.pi * (ideal - first) / layout.fft_size
-    return spectrum * _phasor(slope[:, None] * layout.subcarriers)
+    result: NDArray[np.complex64] = spectrum * _phasor(slope[:, None] * layout.subcarriers)
+    return result
 
 
 def band_limit(samples: NDArray[np.complex64], half_band: float, layout: BurstLayout) -> NDArray[np.complex64]:
@@ -54,7 +56,8 @@ def band_limit(samples: NDArray[np.complex64], half_band: float, layout: BurstLa
     subcarrier = np.abs(fft.fftfreq(size, 1.0 / layout.fft_size))
     roll_off = np.clip((subcarrier - half_band) / TRANSITION_SUBCARRIERS, 0.0, 1.0)
     gain = (0.5 + 0.5 * np.cos(np.pi * roll_off)).astype(np.float32)
-    return fft.ifft(fft.fft(samples, size) * gain)[: len(samples)]
+    result: NDArray[np.complex64] = fft.ifft(fft.fft(samples, size) * gain)[: len(samples)]
+    return result
 
 
 def shift_frequency(

@@ -88,7 +88,7 @@ def _report(
         start_sample=layout.decimation * (found.start + seen.delay),
         cfo_hz=seen.cfo_hz,
         rx_power_dbfs=float(_db(total_power)),
-        snr_db=float(_db(np.mean(seen.power) / np.mean(seen.noise))),
+        snr_db=float(_db(float(np.mean(seen.power) / np.mean(seen.noise)))),
         evm_db=seen.evm_db,
         gain_db=_db(seen.power / sent_power).tolist(),
         noise_db=_db(seen.noise * numerology.rb_subcarriers).tolist(),
@@ -103,9 +103,9 @@ def _report(
 
 def _spread(symbols: NDArray[np.complex64]) -> NDArray[np.complex64]:
     """At most ``CONSTELLATION_POINTS`` symbols, spread over the burst."""
-    if len(symbols) <= CONSTELLATION_POINTS:
-        return symbols.astype(np.complex64)
-    return symbols[np.linspace(0, len(symbols) - 1, CONSTELLATION_POINTS).astype(int)].astype(np.complex64)
+    count = min(len(symbols), CONSTELLATION_POINTS)
+    index = np.linspace(0, len(symbols) - 1, count).astype(np.int64)
+    return symbols[index].astype(np.complex64, copy=False)
 
 
 def _db(power: NDArray[np.float64] | float) -> NDArray[np.float64]:

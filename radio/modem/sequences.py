@@ -24,7 +24,8 @@ def training_grid(burst_id: int, layout: BurstLayout) -> NDArray[np.complex64]:
     spectrum = np.zeros((*shape[:2], PEAK_OVERSAMPLING * layout.fft_size), np.complex64)
     spectrum[:, :, layout.subcarriers] = candidates
     peaks = np.max(np.abs(fft.ifft(spectrum, axis=2)), axis=2)
-    return candidates[np.arange(layout.training_symbols), np.argmin(peaks, axis=1)]
+    result: NDArray[np.complex64] = candidates[np.arange(layout.training_symbols), np.argmin(peaks, axis=1)]
+    return result
 
 
 def pilot_grid(burst_id: int, layout: BurstLayout) -> NDArray[np.complex64]:
@@ -36,4 +37,5 @@ def pilot_grid(burst_id: int, layout: BurstLayout) -> NDArray[np.complex64]:
 def _random_qpsk(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.complex64]:
     quadrant = np.frombuffer(rng.bytes(int(np.prod(shape))), np.uint8) & 3
     points = np.exp(1j * np.pi * (0.25 + 0.5 * np.arange(4))).astype(np.complex64)
-    return points[quadrant].reshape(shape)
+    result: NDArray[np.complex64] = points[quadrant].reshape(shape)
+    return result

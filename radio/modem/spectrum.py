@@ -23,7 +23,8 @@ def spectrum(samples: NDArray[np.complex64], bins: int = SPECTRUM_BINS) -> NDArr
     power = np.zeros(bins)
     for part in np.array_split(segments, max(len(segments) // 512, 1)):
         power += np.sum(np.abs(fft.fft(part * window, axis=1)) ** 2, axis=0)
-    return fft.fftshift(power) / (len(segments) * bins * float(np.sum(window**2)))
+    result: NDArray[np.float64] = fft.fftshift(power) / (len(segments) * bins * float(np.sum(window**2)))
+    return result
 
 
 def measure_silence(samples: NDArray[np.complex64], numerology: Numerology) -> tuple[list[float], list[float]]:
@@ -41,4 +42,5 @@ def spectrum_db(samples: NDArray[np.complex64]) -> list[float]:
 
 
 def _db(power: NDArray[np.float64]) -> list[float]:
-    return (10.0 * np.log10(np.maximum(power, FLOOR))).tolist()
+    result: list[float] = (10.0 * np.log10(np.maximum(power, FLOOR))).tolist()
+    return result

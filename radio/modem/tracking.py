@@ -47,7 +47,10 @@ def _moving_sum(values: NDArray[np.complex64], window: int) -> NDArray[np.comple
     half = max(window // 2, 0)
     total = np.concatenate([[0.0], np.cumsum(values, dtype=np.complex128)])
     index = np.arange(len(values))
-    return total[np.minimum(index + half + 1, len(values))] - total[np.maximum(index - half, 0)]
+    result: NDArray[np.complex128] = (
+        total[np.minimum(index + half + 1, len(values))] - total[np.maximum(index - half, 0)]
+    )
+    return result
 
 
 def track_clock_drift(
@@ -74,4 +77,5 @@ def track_clock_drift(
 
 
 def _aligned(value: NDArray[np.complex64], lever: NDArray[np.float64], slope: float) -> NDArray[np.complex64]:
-    return value * np.exp(-1j * (slope * lever).astype(np.float32))
+    result: NDArray[np.complex64] = value * np.exp(-1j * (slope * lever).astype(np.float32))
+    return result

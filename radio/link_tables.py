@@ -1,0 +1,133 @@
+"""Block error rate of every MCS against SNR, measured with this modem over a flat AWGN channel.
+
+The shipped file ``radio/data/link_tables.json`` says how it was made; ``python -m radio.measure_link_tables``
+makes it again. SNR is received power per RB over noise power per RB.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import ConfigurationError, DataError
+
+LINK_TABLES_FILE = Path(__file__).parent / "data" / "link_tables.json"
+SMALLEST_RATE = 1e-6
+"""Extrapolation beyond the last measured point stops here."""
+
+
+class LinkPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Blocks sent at one SNR, and those lost (not detected or CRC failed)."""
+
+    snr_db: float
+    blocks: int
+    errors: int
+
+
+class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the tables were made."""
+
+    date: str
+    command: str
+    versions: dict[str, str]
+    seed: int
+    rb_count: int
+    blocks_per_burst: int
+    bursts_per_point: int
+    channel: str
+
+
+class LinkTablesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file's content: points per MCS, ascending in SNR."""
+
+    provenance: Provenance
+    points: dict[str, list[LinkPoint]]
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """Natural logarithm of the block error rate, non-increasing in SNR."""
+
+    snr_db: NDArray[np.float64]
+    log_rate: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LinkTables:
+    """Interpolated tables; linear in the logarithm of the rate, made monotone."""
+
+    curves: dict[str, _Curve]
+    provenance: Provenance
+
+    @staticmethod
+    @lru_cache(maxsize=4)
+    def load(path: Path = LINK_TABLES_FILE) -> LinkTables:
+        """Read a table file. Raises DataError if it is missing, damaged or empty."""
+        try:
+            content = msgspec.json.decode(path.read_bytes(), type=LinkTablesFile)
+            curves = {mcs: _curve(points) for mcs, points in content.points.items()}
+        except (OSError, msgspec.MsgspecError, ValueError) as error:
+            raise DataError(
+                f"{path}: link tables cannot be read: {error}; make them with python -m radio.measure_link_tables"
+            ) from error
+        return LinkTables(curves, content.provenance)
+
+    @property
+    def mcs_names(self) -> tuple[str, ...]:
+        """Schemes with a table, in file order."""
+        return tuple(self.curves)
+
+    def block_error_rate(self, mcs: str, snr_db: float) -> float:
+        """Share of code blocks lost at ``snr_db``, between 1e-6 and 1. Raises ConfigurationError on an unknown MCS."""
+        curve = self._curve(mcs)
+        snr, log_rate = curve.snr_db, curve.log_rate
+        if snr_db <= snr[0]:
+            return 1.0 if snr_db < snr[0] - 0.5 else float(np.exp(log_rate[0]))
+        if snr_db > snr[-1]:
+            beyond = log_rate[-1] + _last_slope(curve) * (snr_db - snr[-1])
+            return max(float(np.exp(beyond)), SMALLEST_RATE)
+        return float(np.exp(np.interp(snr_db, snr, log_rate)))
+
+    def required_snr_db(self, mcs: str, block_error_rate: float) -> float:
+        """Least SNR at which at most ``block_error_rate`` of the blocks are lost, dB."""
+        curve = self._curve(mcs)
+        target = math.log(max(block_error_rate, SMALLEST_RATE))
+        if target < curve.log_rate[-1]:
+            return float(curve.snr_db[-1] + (target - curve.log_rate[-1]) / _last_slope(curve))
+        # Ascending in the rate: the first point at or below the target bounds it from above.
+        after = bisect.bisect_left(list(-curve.log_rate), -target)
+        if after == 0:
+            return float(curve.snr_db[0])
+        high, low = curve.log_rate[after - 1], curve.log_rate[after]
+        share = (high - target) / (high - low)
+        return float(curve.snr_db[after - 1] + share * (curve.snr_db[after] - curve.snr_db[after - 1]))
+
+    def _curve(self, mcs: str) -> _Curve:
+        if mcs not in self.curves:
+            raise ConfigurationError(f"no link table for MCS '{mcs}'; there are: {', '.join(self.curves)}")
+        return self.curves[mcs]
+
+
+def _curve(points: list[LinkPoint]) -> _Curve:
+    if len(points) < 2:
+        raise ValueError("a table needs at least two points")
+    snr_db = np.array([point.snr_db for point in points])
+    if np.any(np.diff(snr_db) <= 0):
+        raise ValueError("points must ascend in SNR")
+    # Half an error more, half a correct block more: no rate is exactly 0 or 1.
+    rate = np.array([(point.errors + 0.5) / (point.blocks + 1.0) for point in points])
+    return _Curve(snr_db, np.log(np.minimum.accumulate(rate)))
+
+
+def _last_slope(curve: _Curve) -> float:
+    """Fall of the logarithm per dB at the end of the table, over its last 1.5 dB or so."""
+    first = max(len(curve.snr_db) - 4, 0)
+    rise = curve.log_rate[-1] - curve.log_rate[first]
+    return min(float(rise / (curve.snr_db[-1] - curve.snr_db[first])), -0.5)
