@@ -8,6 +8,7 @@ nearest valid one. All values are resolved, so the copy kept with a run describe
 from __future__ import annotations
 
 import difflib
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -247,6 +248,7 @@ def load_experiment(path: Path, overrides: list[str] | None = None) -> Experimen
 def experiment_from_dict(raw: dict[str, Any], origin: str) -> Experiment:
     """Check a nested mapping against the schema; ``origin`` names it in errors."""
     _reject_unknown_keys(raw, Experiment, origin, "")
+    _reject_non_finite(raw, origin, "")
     try:
         experiment = msgspec.convert(raw, Experiment)
     except msgspec.ValidationError as error:
@@ -296,6 +298,18 @@ def _reject_unknown_keys(raw: Any, table: type[Struct], origin: str, where: str)
         elif key == "members" and isinstance(value, list):
             for index, member in enumerate(value):
                 _reject_unknown_keys(member, ClientTable, origin, f"{full}[{index}]")
+
+
+def _reject_non_finite(value: Any, origin: str, where: str) -> None:
+    """TOML has ``nan`` and ``inf``; no key of ours takes them, and range limits would let some through."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigurationError(f"{origin}: {where}: {value} is not a number to compute with")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _reject_non_finite(inner, origin, f"{where}.{key}" if where else key)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _reject_non_finite(inner, origin, f"{where}[{index}]")
 
 
 def _readable(message: str) -> str:

@@ -91,8 +91,8 @@ class StationControl:
         """Next message or rejection with the name of its client, None after ``timeout_s``.
 
         A Hello means that this client knows of nothing sent to it before: greet it with Welcome, also in the
-        middle of a run. Heartbeats are passed on when their stage or round changed, else every 5 s. A connection with an
-        unknown key is told once, as a Rejection with an empty name.
+        middle of a run. Heartbeats are passed on when their stage or round changed, else every 5 s. A
+        connection with an unknown key is told once, as a Rejection with an empty name.
         """
         try:
             event = self._inbox.get(timeout=max(0.0, timeout_s))
@@ -174,9 +174,7 @@ class StationControl:
             live = self._roster.hear(name, routing_id, time.monotonic())
         if not live:
             self._put_out(routing_id, encode_from_station(Refused(SAY_HELLO, retry=True)))
-        elif not isinstance(message, Heartbeat):
-            self._pass_on(name, message)
-        elif self._is_news(name, message):
+        elif not isinstance(message, Heartbeat) or self._is_news(name, message):
             self._pass_on(name, message)
 
     def _take_hello(self, name: str, routing_id: bytes, hello: Hello) -> None:

@@ -1,0 +1,88 @@
+"""Experiment files: what is wrong is named, with the nearest valid key."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.configuration import experiment_from_dict, experiment_to_dict, load_experiment
+from protocol.errors import ConfigurationError
+
+GOOD = """
+[experiment]
+name = "small"
+[training]
+local_steps = 3
+[clients]
+members = [{ name = "a", distance_m = 10.0 }, { name = "b", mean_snr_db = 12.0 }]
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "experiment.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_fill_what_a_file_leaves_out(tmp_path):
+    experiment = load_experiment(written(tmp_path, GOOD))
+    assert (experiment.training.local_steps, experiment.training.batch_size) == (3, 16)
+    assert experiment.deadline_s == experiment.ready_deadline_s == 3 * experiment.tsfa.latency_budget_s
+
+
+def test_a_resolved_experiment_reads_back_as_itself(tmp_path):
+    experiment = load_experiment(written(tmp_path, GOOD))
+    assert experiment_from_dict(experiment_to_dict(experiment), "copy") == experiment
+
+
+def test_overrides_take_numbers_text_and_lists(tmp_path):
+    overrides = ["training.local_steps=5", "data.partition=iid", 'model.lora_targets=["query"]', "soft.quant_bits=4"]
+    experiment = load_experiment(written(tmp_path, GOOD), overrides)
+    assert (experiment.training.local_steps, experiment.data.partition) == (5, "iid")
+    assert (experiment.model.lora_targets, experiment.soft.quant_bits) == (["query"], 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            ("local_steps", "local_stepz"),
+            r"unknown key 'training\.local_stepz'; the nearest valid one is 'local_steps'",
+        ),
+        (("[training]", "[trainning]"), "unknown key 'trainning'; the nearest valid one is 'training'"),
+        (("mean_snr_db", "mean_snr"), r"members\[1\]\.mean_snr'; the nearest valid one is 'mean_snr_db'"),
+        (("= 3", '= "three"'), r"training\.local_steps: Expected `int`, got `str`"),
+        (("= 3", "= 0"), r"training\.local_steps: .*>= 1"),
+        (('"b"', '"a"'), "two clients are called 'a'"),
+        (('"b"', '"base-station"'), "'base-station' is not a client's name"),
+        (('"b"', '"../b"'), r"members\[1\]\.name"),
+        (("distance_m = 10.0", "distance_m = 10.0, mean_snr_db = 1.0"), "client 'a' needs exactly one of"),
+        (("distance_m = 10.0", "distance_m = nan"), "distance_m"),
+        (("distance_m = 10.0", "distance_m = inf"), r"members\[0\]\.distance_m: inf is not"),
+        (("= 3", "= 3\n[radio]\ntx_power_dbm = nan"), r"radio\.tx_power_dbm: nan is not"),
+        (("= 3", '= 3\naggregation = "exact"'), r'requires soft\.residual = "off"'),
+        (("= 3", '= 3\n[model]\nsource = "local"'), "belong together"),
+        (("= 3", "= "), "not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_file(tmp_path, change, told):
+    path = written(tmp_path, GOOD.replace(*change, 1))
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        load_experiment(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["local_steps=3", "training.local_steps", "=3", "training=3", "training.=3"])
+def test_overrides_that_are_none_are_refused(tmp_path, override):
+    with pytest.raises(ConfigurationError):
+        load_experiment(written(tmp_path, GOOD), [override])
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"none\.toml: cannot be read"):
+        load_experiment(tmp_path / "none.toml")
+
+
+def test_an_unknown_client_is_answered_with_the_known_ones(tmp_path):
+    with pytest.raises(ConfigurationError, match="it has: a, b"):
+        load_experiment(written(tmp_path, GOOD)).member("c")
