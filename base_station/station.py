@@ -32,8 +32,8 @@ from protocol.messages import Finish, Welcome
 from protocol.random_streams import derive_seed, random_stream
 from radio.drivers import open_base_station_radio
 from radio.interface import BaseStationRadio
+from radio.limits import experiment_numerology
 from radio.link_tables import LinkTables
-from radio.numerology import DEFAULT_2MSPS
 
 FRAGMENT_KEY_BYTES = 32
 
@@ -109,7 +109,8 @@ def _run(
     lab = Lab(
         experiment=experiment, run_id=store.manifest["run_id"], session=secrets.token_hex(8), radio=radio,
         roster=roster, evaluator=evaluator, aggregator=AGGREGATORS[experiment.training.aggregation](), store=store,
-        progress=progress, numerology=DEFAULT_2MSPS, tables=LinkTables.load(), scaling=evaluator.scaling,
+        progress=progress, numerology=experiment_numerology(experiment), tables=LinkTables.load(),
+        scaling=evaluator.scaling,
         samples={name: len(indices) for name, indices in partition.indices.items()}, fragment_keys=fragment_keys,
     )  # fmt: skip
     state, adapter = _starting_point(lab, evaluator)

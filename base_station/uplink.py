@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-
-from base_station.windows import GUARD_SAMPLES, WindowRunner
+from base_station.windows import WindowRunner
 from protocol.bursts import BurstReport, DataBurst
 from radio.arq import ArqTracker
 from radio.link_tables import LinkTables
-from radio.modem import BLOCK_BYTES, burst_air_samples, burst_coded_bits, max_blocks
+from radio.modem import BLOCK_BYTES, MAX_BURST_SAMPLES, burst_air_samples, burst_coded_bits, max_blocks
 
-MAX_BURST_SAMPLES = 2**18
-"""Longest burst, full-rate samples (DESIGN section 3)."""
 STEP_DOWN_SHARE = 0.5
 """A burst that lost more than this share of its blocks is followed by a lower MCS."""
 
@@ -76,7 +73,7 @@ class Uplink:
     def _next_burst(self, grant: UplinkGrant) -> DataBurst | None:
         rate_hz = self.windows.settings.sample_rate_hz
         left = int((self.deadline_s - self.barrier_s) * rate_hz) - grant.air_samples
-        room = min(left, MAX_BURST_SAMPLES - 2 * GUARD_SAMPLES)
+        room = min(left, MAX_BURST_SAMPLES)
         limit = max_blocks(grant.rb_start, grant.rb_count, grant.mcs, self.windows.numerology, room)
         block_ids = grant.arq.next_blocks(limit) if limit > 0 else []
         if not block_ids:

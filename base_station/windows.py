@@ -12,11 +12,10 @@ from protocol.configuration import RadioTable
 from protocol.messages import DataGo, Sent, SoundingGo
 from protocol.random_streams import derive_seed
 from radio.interface import BaseStationRadio
+from radio.limits import window_samples
 from radio.modem import burst_air_samples, burst_coded_bits
 from radio.numerology import Numerology
 
-GUARD_SAMPLES = 1024
-"""Zeros on either side of a burst, full-rate samples (DESIGN section 3)."""
 SILENT_SAMPLES = 16_384
 """Length of the silent window: 64 FFT lengths, for a noise estimate within 0.2 dB per RB."""
 RADIO_TIMEOUT_S = 120.0
@@ -63,7 +62,7 @@ class WindowRunner:
 
     def _run(self, kind: WindowKind, bursts: Sequence[Burst], passes: Sequence[int]) -> WindowReport:
         air = max(burst_air_samples(b, self.numerology) for b in bursts)
-        window = self._window(kind, air + self.settings.jitter_samples + 2 * GUARD_SAMPLES)
+        window = self._window(kind, window_samples(air, self.settings.jitter_samples))
         self.radio.arm(window, bursts)
         for burst in bursts:
             self.roster.send(burst.client, self._go(window, burst))

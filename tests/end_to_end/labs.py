@@ -6,6 +6,9 @@ the control plane and the disk is the real thing.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -155,3 +158,18 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert second is not None
     assert first[2] == second[2], "the adapters differ"
     assert record_differences(one, other) == []
+
+
+def airtune(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    """Start the command in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "deploy", *map(str, arguments)], env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str], timeout_s: float = 240) -> str:
+    """Wait for a command that must succeed; what it printed."""
+    out, err = process.communicate(timeout=timeout_s)
+    assert process.returncode == 0, err[-3000:]
+    return out

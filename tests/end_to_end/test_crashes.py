@@ -4,11 +4,10 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
-from labs import assert_same_run, tiny_experiment
+from labs import airtune, assert_same_run, finish, tiny_experiment
 
 from base_station.store.toml_text import toml_text
 from protocol.configuration import experiment_to_dict
@@ -18,19 +17,6 @@ ROUNDS = 3
 EVERY_STEP = [("base-station", s) for s in BASE_STATION_STEPS] + [("edge-1", s) for s in CLIENT_STEPS]
 SAMPLE = [("base-station", "checkpointed"), ("edge-1", "sent")]
 RANDOM_KILLS = 20
-
-
-def airtune(*arguments, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "deploy", *map(str, arguments)], env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True,
-    )  # fmt: skip
-
-
-def finish(process, timeout_s=240):
-    out, err = process.communicate(timeout=timeout_s)
-    assert process.returncode == 0, err[-3000:]
-    return out
 
 
 @pytest.fixture(scope="module")

@@ -125,7 +125,10 @@ def test_a_resumed_run_and_an_unbroken_one_agree(tmp_path):
 def test_the_other_aggregations_learn_over_the_radio(tmp_path, aggregation):
     residual = "off" if aggregation == "exact" else "on"
     experiment = tiny_experiment(
-        tmp_path, clients=3, experiment={"rounds": 3}, training={"aggregation": aggregation},
+        tmp_path,
+        clients=3,
+        experiment={"rounds": 4},
+        training={"aggregation": aggregation, "local_steps": 10, "learning_rate": 0.02},
         soft={"residual": residual},
         tsfa={"latency_model": "round"},
     )  # fmt: skip
