@@ -26,7 +26,8 @@ class BaseStationRadio(Protocol):
 
         ``bursts`` are what the receiver looks for: client, RBs, MCS, length and burst id, never timing,
         CFO, gain or noise; one per client. Raises RadioError if a window is armed already or the radio
-        has failed, MissingPartError if the machine lacks what the radio needs.
+        has failed, ConfigurationError or RadioError on a burst that cannot be, MissingPartError if the machine
+        lacks what the radio needs.
         """
 
     def collect(self, timeout_s: float) -> WindowReport:

@@ -21,6 +21,7 @@ from protocol.errors import RadioError
 from radio.channel.draws import lost_blocks
 from radio.channel.levels import digital_gain_offset_db
 from radio.limits import experiment_numerology
+from radio.modem.layout import check_burst_length
 from radio.processes.children import Child
 from radio.processes.messages import (
     ArmEther,
@@ -45,7 +46,7 @@ class SimulatedBaseStationRadio:
 
         Raises AddressInUseError if ``clients.radio_address`` is taken, ConfigurationError on an unknown sample rate.
         """
-        experiment_numerology(experiment)
+        self._numerology = experiment_numerology(experiment)
         self._experiment = experiment
         self._window: _OpenWindow | None = None
         self._refused: dict[str, int] = {}
@@ -78,6 +79,8 @@ class SimulatedBaseStationRadio:
         clients = [burst.client for burst in bursts]
         if len(set(clients)) < len(clients):
             raise RadioError("two bursts of one client in a window: a client sends one burst at a time")
+        for burst in bursts:
+            check_burst_length(burst, self._numerology)
         for child in self._children:
             child.wait_started()
         self._receiver.send(ExpectWindow(window, list(bursts)))
@@ -97,7 +100,7 @@ class SimulatedBaseStationRadio:
             if not ready:
                 raise RadioError(f"window {self._window.window.index} did not close within {timeout_s:g} s")
             for key, _ in ready:
-                self._window.take(self._receive_from(key.data))
+                self._window.take(key.data.receive())
         window, self._window = self._window.window, None
         self._refused = outcome.ether.refused
         return _window_report(self._experiment, window, outcome)
@@ -119,14 +122,6 @@ class SimulatedBaseStationRadio:
     def _check_open(self) -> None:
         if not self._children:
             raise RadioError("this base station radio is closed")
-
-    def _receive_from(self, child: Child) -> LinkMessage:
-        try:
-            return child.receive()
-        except RadioError as error:
-            # One dead process takes its neighbours along: name the one that went first.
-            causes = [other for other in self._children if other.is_root_cause()]
-            raise (causes[0].died() if causes else error) from error
 
 
 class _OpenWindow:

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from protocol.errors import AddressInUseError, AirtuneError, MissingPartError, RadioError
-from radio.processes.lifetime import PEER_GONE_EXIT
 from radio.processes.link import Link, LinkClosedError
 from radio.processes.messages import LinkMessage, Start, Started, StartFailed
 
@@ -78,10 +77,6 @@ class Child:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
-
-    def is_root_cause(self) -> bool:
-        """Whether it ended for a reason of its own, not because another process went first."""
-        return self.exit_code(timeout_s=0.0) not in (None, 0, PEER_GONE_EXIT)
 
     def close(self, grace_s: float = 0.0) -> None:
         """End the process: by itself within ``grace_s``, else by SIGKILL (it holds no state). Safe to call twice."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+import psutil
 import pytest
 from radio_lab import TIMEOUT_S, RadioLab, data_burst, lab_experiment, random_blocks, sounding
 
 from protocol.bursts import Window
-from protocol.errors import AddressInUseError, RadioError
+from protocol.errors import AddressInUseError, ConfigurationError, RadioError
 from radio.channel.levels import RX_FULL_SCALE_DBM, noise_dbm, path_gain_db, reference_snr_db
 from radio.drivers import open_base_station_radio, open_client_radio
 from radio.numerology import DEFAULT_2MSPS
@@ -171,15 +172,23 @@ def test_two_bursts_of_one_client_in_a_window_are_refused(lab):
         lab.base_station.arm(lab.window("sounding", bursts), bursts)
 
 
+def test_a_burst_that_cannot_be_is_refused_when_it_is_armed(lab):
+    burst = data_burst("c0", 0, 8, "512qam-1/2", 4, 1)
+    with pytest.raises(ConfigurationError, match="512qam"):
+        lab.base_station.arm(Window(lab.session, 3, 9999, "data", 2**18), [burst])
+
+
 def test_collect_without_an_armed_window_is_refused(lab):
     with pytest.raises(RadioError, match="no window is armed"):
         lab.base_station.collect(1.0)
 
 
-def test_closing_twice_is_safe_and_a_closed_radio_says_so(driver):
+def test_closing_ends_every_process_and_is_safe_twice(driver):
+    before = set(psutil.Process().children(recursive=True))
     lab = RadioLab(lab_experiment((20.0,), driver))
     lab.close()
     lab.close()
+    assert set(psutil.Process().children(recursive=True)) <= before
     with pytest.raises(RadioError, match="closed"):
         lab.base_station.arm(lab.window("silent", []), [])
     with pytest.raises(RadioError, match="closed"):

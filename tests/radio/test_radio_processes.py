@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,9 +15,14 @@ import pytest
 import zmq
 from radio_lab import TIMEOUT_S, RadioLab, data_burst, lab_experiment, sounding
 
+from protocol.bursts import Window
 from protocol.errors import MissingPartError, RadioError
+from radio.drivers import open_client_radio
 from radio.drivers.simulated_base_station import SimulatedBaseStationRadio
 from radio.ether import DELIVERY_LIMIT, DeliveryHeader
+from radio.processes.lifetime import PEER_GONE_EXIT
+from radio.processes.link import Link
+from radio.processes.messages import Start
 from radio.processes.receiver import share
 
 REPOSITORY = Path(__file__).parents[2]
@@ -90,12 +96,23 @@ def test_no_process_outlives_a_parent_killed_by_sigkill():
     assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
 
 
-def test_closing_leaves_no_process_behind():
-    lab = RadioLab(lab_experiment((20.0,)))
-    processes = list(child_processes().values())
-    lab.close()
-    assert processes
-    assert not any(process.is_running() for process in processes)
+BUSY_CHILD = """
+import time
+from radio.processes.lifetime import run_child
+run_child(lambda parent, peers, start: time.sleep(1000))
+"""
+
+
+def test_a_process_that_hangs_ends_with_its_parent_all_the_same():
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-c", BUSY_CHILD, str(theirs.fileno())]
+    with subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=REPOSITORY) as child:
+        theirs.close()
+        Link(ours).send(Start(lab_experiment()))
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(1.0)
+        ours.close()
+        assert child.wait(10.0) == PEER_GONE_EXIT
 
 
 def test_garbage_at_the_ether_is_refused_and_counted(lab):
@@ -142,11 +159,11 @@ def test_a_folder_called_radio_in_the_working_directory_is_not_imported(tmp_path
     (tmp_path / "radio").mkdir()
     (tmp_path / "radio" / "__init__.py").write_text("raise SystemExit('wrong package')")
     monkeypatch.chdir(tmp_path)
-    lab = RadioLab(lab_experiment((20.0,)))
-    try:
-        assert lab.hear("sounding", [sounding("c0")])[0].bursts[0].detected
-    finally:
-        lab.close()
+    radio = open_client_radio("c0", lab_experiment((20.0,)), "tcp://127.0.0.1:9")
+    # A burst above full power is refused by the process itself: it has started.
+    with pytest.raises(RadioError, match="above full power"):
+        radio.transmit(Window("s", 0, 0, "sounding", 2**16), sounding("c0", tx_gain_db=1.0), [])
+    radio.close()
 
 
 def test_bursts_are_shared_longest_first():
