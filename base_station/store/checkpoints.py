@@ -7,18 +7,17 @@ The digest covers everything before it and is kept in the database with the comm
 from __future__ import annotations
 
 import hashlib
-import re
 import struct
 from collections.abc import Collection
 from pathlib import Path
 
-from base_station.store.files import storage_errors, sync_directory, write_atomically
+from base_station.store.files import storage_errors, sync_directory
 from protocol.errors import RunError
+from protocol.files import write_atomically
 
 _MAGIC = b"airtune-checkpoint-1\n"
 _LENGTHS = struct.Struct("<QQQ")
 _DIGEST_BYTES = 32
-_NAME = re.compile(r"round-(\d{7,})\.checkpoint")
 
 
 class Checkpoints:
@@ -54,10 +53,9 @@ class Checkpoints:
         return body[start : start + state_length], body[start + state_length :]
 
     def keep_only(self, rounds: Collection[int]) -> None:
-        """Remove every other checkpoint and every temporary file of a writer that died."""
+        """Remove every other checkpoint and the temporary files of a writer that died."""
+        kept = {self.path(round_index) for round_index in rounds}
         with storage_errors(self._directory):
-            for path in list(self._directory.iterdir()):
-                match = _NAME.fullmatch(path.name)
-                if path.suffix == ".tmp" or (match and int(match[1]) not in rounds):
-                    path.unlink(missing_ok=True)
+            for path in set(self._directory.iterdir()) - kept:
+                path.unlink(missing_ok=True)
             sync_directory(self._directory)

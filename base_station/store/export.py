@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from base_station.store.files import storage_errors, write_atomically
+from base_station.store.files import storage_errors
 from base_station.store.run_store import RunStore
 from base_station.store.schema import TABLES, Column, RecordTable
+from protocol.files import write_atomically
 
 ExportFormat = Literal["csv", "parquet"]
 

@@ -23,13 +23,14 @@ from msgspec import Struct
 from base_station.store.checkpoints import Checkpoints
 from base_station.store.database import create_database, database_errors, open_to_read, open_to_write
 from base_station.store.events import EventLog
-from base_station.store.files import storage_errors, sync_directory, write_atomically
+from base_station.store.files import storage_errors, sync_directory
 from base_station.store.lock import WriterLock
 from base_station.store.records import BurstRecord, ClientRoundRecord, RoundRecord, SignalRecord
 from base_station.store.schema import BURSTS, CLIENT_ROUNDS, ROUNDS, SIGNALS, RecordTable
 from base_station.store.toml_text import toml_text
 from protocol.configuration import Experiment, experiment_to_dict, load_experiment
 from protocol.errors import RunError
+from protocol.files import write_atomically
 from protocol.steps import reached
 
 DATABASE = "run.sqlite"
@@ -237,7 +238,10 @@ class RunStore:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """All reads inside see one state of the run, whatever is committed meanwhile."""
+        """All reads inside see one state of the run, whatever is committed meanwhile; may be nested."""
+        if self._connection.in_transaction:
+            yield
+            return
         self._connection.execute("BEGIN")
         try:
             yield

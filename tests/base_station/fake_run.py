@@ -123,7 +123,9 @@ def fake_signals(t: int, clients: list[ClientRoundRecord]) -> list[SignalRecord]
     psd = np.full(256, -95.0) + rng.normal(0, 0.6, 256)
     signals = []
     for c in (c for c in clients if c.air_bits):
-        levels = np.array([-3, -1, 1, 3]) / math.sqrt(10) if c.mcs.startswith("16") else np.array([-1, 1]) / math.sqrt(2)
+        levels = (
+            np.array([-3, -1, 1, 3]) / math.sqrt(10) if c.mcs.startswith("16") else np.array([-1, 1]) / math.sqrt(2)
+        )
         points = rng.choice(levels, 400) + 1j * rng.choice(levels, 400)
         sigma = 10 ** (-max(c.reference_snr_db, 6) / 20) / math.sqrt(2)
         points = points + sigma * (rng.normal(size=400) + 1j * rng.normal(size=400))
