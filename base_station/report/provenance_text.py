@@ -1,0 +1,63 @@
+"""Where a run comes from, in words: what was simulated, measured or assumed, and with which versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from base_station.report.run_data import RunData
+
+_DRIVERS = {"simulated": "simulated: real IQ samples through GNU Radio and a simulated medium"}
+_CHANNELS = {
+    "awgn": "white noise, no fading",
+    "rayleigh": "one flat Rayleigh fade per client and round",
+}
+
+
+def subtitle(data: RunData) -> str:
+    """One sentence that says what was run."""
+    e = data.experiment
+    clients = "1 edge client" if len(data.names) == 1 else f"{len(data.names)} edge clients"
+    model = e.model.source if e.model.path is None else e.model.path
+    source = e.data.source if e.data.path is None else e.data.path
+    return (
+        f"{clients} fine-tuning {model} with LoRA of rank {e.model.lora_rank} on {source}, their updates sent over "
+        f"{'a simulated' if e.radio.driver == 'simulated' else 'the'} radio link in {e.experiment.rounds} rounds."
+    )
+
+
+def provenance_rows(data: RunData) -> list[tuple[str, str]]:
+    """Label and text of every line of the provenance table."""
+    manifest, e = data.manifest, data.experiment
+    started, resumed = manifest.get("started", ""), manifest.get("resumed", [])
+    rows = [
+        ("Radio", _DRIVERS.get(e.radio.driver, e.radio.driver)),
+        ("Channel", _CHANNELS.get(e.channel.model, e.channel.model) if e.radio.driver == "simulated" else ""),
+        ("Downlink", f"{manifest.get('downlink', 'ip')} (the adapter reaches the clients by network, not by radio)"),
+        ("Compute times", _device(manifest.get("device") or {})),
+        ("Started", started + "".join(f"; resumed {when}" for when in resumed)),
+        ("Finished", str(data.facts.get("finished", "not finished"))),
+        ("Seed", str(manifest.get("seed", e.experiment.seed))),
+        ("Texts", _plain(manifest.get("texts") or manifest.get("dataset") or {})),
+        ("Partition", str(manifest.get("partition_sha256") or manifest.get("partition_hash") or "")),
+        ("Commit", str(manifest.get("commit") or "not a git checkout")),
+        ("Machine", _plain(manifest.get("machine") or {})),
+        ("Versions", _plain(manifest.get("versions") or {})),
+    ]  # fmt: skip
+    return [(label, text) for label, text in rows if text]
+
+
+def _device(device: Any) -> str:
+    """A device profile: its name, then whether it was measured or assumed."""
+    if not isinstance(device, dict):
+        return str(device)
+    known = [str(device[key]) for key in ("name", "source") if device.get(key)]
+    rest = {k: v for k, v in device.items() if k not in ("name", "source")}
+    return "; ".join([*known, _plain(rest)] if rest else known)
+
+
+def _plain(values: Any) -> str:
+    if isinstance(values, dict):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in values.items())
+    if isinstance(values, float):
+        return f"{values:.6g}"
+    return str(values)

@@ -1,0 +1,74 @@
+"""Everything a report shows of a run, read once in one snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from base_station.report.palette import ClientStyle, client_styles
+from base_station.store.records import ClientRoundRecord, RoundRecord, SignalRecord
+from base_station.store.run_store import RunStore
+from base_station.store.summary import summary
+from protocol.configuration import Experiment
+
+RB_TOTAL_DEFAULT = 28
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run as the report sees it; ``clients`` and ``rounds`` are in order of rounds."""
+
+    directory: Path
+    experiment: Experiment
+    manifest: dict[str, Any]
+    facts: dict[str, Any]
+    summary: dict[str, Any]
+    rounds: list[RoundRecord]
+    clients: list[ClientRoundRecord]
+    signals: list[SignalRecord]
+    """Of the last round in which a client's signal was kept."""
+    styles: dict[str, ClientStyle]
+
+    @property
+    def names(self) -> list[str]:
+        """Clients in the experiment's order."""
+        return [member.name for member in self.experiment.clients.members]
+
+    @property
+    def rb_total(self) -> int:
+        """Resource blocks of the band, as measured."""
+        return max((len(r.noise_db) for r in self.rounds), default=0) or RB_TOTAL_DEFAULT
+
+    def of_client(self, name: str) -> list[ClientRoundRecord]:
+        """One client's rounds."""
+        return [c for c in self.clients if c.client == name]
+
+    def took_part(self) -> list[ClientRoundRecord]:
+        """Client rounds that counted (``weight > 0``)."""
+        return [c for c in self.clients if c.weight > 0]
+
+
+def read_run(directory: Path) -> RunData:
+    """Read a run, finished, running or dead. Raises RunError."""
+    with RunStore.read(directory) as store, store.snapshot():
+        experiment = store.experiment
+        return RunData(
+            directory=store.directory,
+            experiment=experiment,
+            manifest=store.manifest,
+            facts=store.facts(),
+            summary=summary(store),
+            rounds=list(store.rounds()),
+            clients=list(store.clients()),
+            signals=_last_signals(store),
+            styles=client_styles([member.name for member in experiment.clients.members]),
+        )
+
+
+def _last_signals(store: RunStore) -> list[SignalRecord]:
+    rows = store.query(
+        "SELECT round_index FROM signals WHERE length(data) > 0 "
+        "ORDER BY kind = 'constellation' DESC, round_index DESC LIMIT 1"
+    )
+    return [s for s in store.signals(rows[0][0]) if s.data] if rows else []
