@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("airtune: interrupted", file=sys.stderr)
         return INTERRUPTED_EXIT_CODE
     except BrokenPipeError:  # the reader of our output has gone (`airtune runs | head`)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except Exception as error:
         if debug:
@@ -129,11 +129,17 @@ def _tell(error: Exception) -> int:
     return AirtuneError.exit_code if known is None else known.exit_code
 
 
+def _drop_output() -> None:
+    """What stdout still holds cannot be written; without this Python tries again as it ends, and fails."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _known(error: Exception) -> AirtuneError | None:
     """``error`` as one of our tree, None if its cause is not known."""
     if isinstance(error, AirtuneError):
         return error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        _drop_output()
         return StorageError(f"{error.filename or 'the disk'}: no space left; free some and try again")
     if isinstance(error, ModuleNotFoundError) and error.name and not _is_installed(error.name):
         return MissingPartError(f"the Python package '{error.name}' is missing; run: make setup")
