@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from radio.modem.layout import BurstLayout
+from radio.modem.peaks import vertex
 
 EARLIEST_DELAY_S = -5e-6
 LATEST_DELAY_S = 7e-6
@@ -44,7 +45,7 @@ def training_offsets(
         energy = np.sum(np.abs(fft.fft(turned, size, axis=0)) ** 2, axis=1)
         peak = int(np.argmax(energy))
         if energy[peak] > best[0]:
-            fraction = _vertex(energy[peak - 1], energy[peak], energy[(peak + 1) % size])
+            fraction = vertex(energy[peak - 1], energy[peak], energy[(peak + 1) % size])
             step = (peak + fraction + size / 2) % size - size / 2
             best = (float(energy[peak]), 2.0 * np.pi * step / size, float(slope))
     return TrainingOffsets(phase_step=best[1], slope_step=best[2])
@@ -90,9 +91,3 @@ def _prior(subcarriers: tuple[int, ...], spacing_hz: float) -> tuple[NDArray[np.
     covariance = np.sinc(distance * spread) * np.exp(-2j * np.pi * distance * centre)
     values, vectors = np.linalg.eigh(covariance)
     return np.maximum(values, 0.0), vectors
-
-
-def _vertex(left: float, peak: float, right: float) -> float:
-    """Offset of a parabola's vertex from the middle of three equidistant values."""
-    curvature = left - 2.0 * peak + right
-    return float(0.5 * (left - right) / curvature) if curvature < 0 else 0.0

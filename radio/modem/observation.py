@@ -17,7 +17,7 @@ from radio.modem.channel_estimate import (
 )
 from radio.modem.detection import Detection
 from radio.modem.layout import BurstLayout
-from radio.modem.ofdm import demodulate_grid, shift_frequency
+from radio.modem.ofdm import demodulate_grid, phasor, shift_frequency
 from radio.modem.sequences import pilot_grid
 from radio.modem.tracking import track_clock_drift, track_phase
 
@@ -75,12 +75,12 @@ def observe_data(
     sent = np.concatenate([training, pilot_grid(burst.burst_id, layout)])
     known = np.concatenate([np.ones(training.shape, bool), layout.pilot_mask()])
     observed = np.where(known, grid * np.conj(sent), np.complex64(0))
-    rotation = _track(observed, known, layout)
+    phase, slope = _track(observed, known, layout)
+    rotation = phasor(-phase[:, None] - slope[:, None] * layout.subcarriers)
     grid *= rotation
     observed *= rotation
-    symbol_s = layout.symbol_samples / layout.sample_rate_hz
-    turn = np.angle(np.vdot(rotation[1:, 0], rotation[:-1, 0]))
-    cfo_hz += float(turn) / (2.0 * np.pi * symbol_s)
+    phase_step = float(np.polyfit(np.arange(layout.symbols), phase, 1)[0])
+    cfo_hz += phase_step * layout.sample_rate_hz / (2.0 * np.pi * layout.symbol_samples)
     return _observation(grid, observed, known, layout, cfo_hz), ~known
 
 
@@ -101,21 +101,21 @@ def _remove_cfo(
     return shift_frequency(samples, -cfo_hz, layout.sample_rate_hz, found.start), cfo_hz
 
 
-def _track(observed: NDArray[np.complex64], known: NDArray[np.bool_], layout: BurstLayout) -> NDArray[np.complex64]:
-    """Factors that turn every element back to the phase of the channel estimate."""
+def _track(
+    observed: NDArray[np.complex64], known: NDArray[np.bool_], layout: BurstLayout
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Common phase of each symbol, rad, and its slope, rad per subcarrier."""
     head = observed[: layout.training_symbols]
     raw = head.mean(axis=0)
     noise = float(np.mean(np.abs(head - raw) ** 2)) * len(head) / (len(head) - 1)
     signal = max(float(np.mean(np.abs(raw) ** 2)) - noise / len(head), 1e-2 * noise)
     channel = smooth_channel(raw, noise / len(head) / signal, layout)
     phase = track_phase(observed, channel, known, signal / noise)
-    rotation = np.exp(-1j * phase).astype(np.complex64)[:, None]
     if layout.data_symbols < DRIFT_TRACKING_SYMBOLS:
-        return np.repeat(rotation, observed.shape[1], axis=1)
-    slope = track_clock_drift(observed * rotation, channel, layout.subcarriers, layout.fft_size)
-    centred = np.arange(len(observed))[:, None] - 0.5 * len(observed)
-    result: NDArray[np.complex64] = (rotation * np.exp(-1j * slope * centred * layout.subcarriers)).astype(np.complex64)
-    return result
+        return phase, np.zeros(layout.symbols)
+    turned = observed * phasor(-phase)[:, None]
+    drift = track_clock_drift(turned, channel, layout.subcarriers, layout.fft_size)
+    return phase, drift * (np.arange(layout.symbols) - 0.5 * layout.symbols)
 
 
 def _observation(

@@ -43,7 +43,7 @@ def demodulate_grid(
     windows = np.where(inside, samples[np.clip(index, 0, len(samples) - 1)], np.complex64(0))
     spectrum = fft.fft(windows, axis=1)[:, layout.subcarriers] / np.float32(layout.fft_size)
     slope = 2.0 * np.pi * (ideal - first) / layout.fft_size
-    result: NDArray[np.complex64] = spectrum * _phasor(slope[:, None] * layout.subcarriers)
+    result: NDArray[np.complex64] = spectrum * phasor(slope[:, None] * layout.subcarriers)
     return result
 
 
@@ -65,10 +65,11 @@ def shift_frequency(
 ) -> NDArray[np.complex64]:
     """``samples`` moved by ``shift_hz``; the phase at sample ``origin`` stays."""
     n = np.arange(len(samples)) - origin
-    return samples * _phasor(2.0 * np.pi * shift_hz / sample_rate_hz * n)
+    return samples * phasor(2.0 * np.pi * shift_hz / sample_rate_hz * n)
 
 
-def _phasor(phase: NDArray[np.float64]) -> NDArray[np.complex64]:
+def phasor(phase: NDArray[np.float64]) -> NDArray[np.complex64]:
+    """``exp(j phase)`` in single precision, exact for large phases too."""
     # Reduced to one turn in double precision, so that single precision suffices for the exponential.
     turns = phase * (0.5 / np.pi)
     reduced = ((turns - np.rint(turns)) * (2.0 * np.pi)).astype(np.float32)

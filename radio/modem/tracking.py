@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from radio.modem.peaks import vertex
+
 PILOTS_PER_ESTIMATE = 32.0
 """Known elements behind one phase estimate: its error then costs below 0.1 dB."""
 ENERGY_PER_ESTIMATE = 60.0
@@ -39,7 +41,9 @@ def _residual_step(common: NDArray[np.complex64]) -> float:
     energy = np.abs(fft.fft(common, size))
     reach = max(int(MAX_RESIDUAL_TURNS * size), 1)
     candidates = np.arange(-reach, reach + 1)
-    return float(2.0 * np.pi / size * candidates[np.argmax(energy[candidates])])
+    peak = int(candidates[np.argmax(energy[candidates])])
+    fraction = vertex(energy[peak - 1], energy[peak], energy[(peak + 1) % size])
+    return float(2.0 * np.pi / size * (peak + fraction))
 
 
 def _moving_sum(values: NDArray[np.complex64], window: int) -> NDArray[np.complex128]:
