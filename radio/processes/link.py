@@ -29,7 +29,7 @@ class Link:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
-        self._encoder = msgspec.msgpack.Encoder()
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=_plain_number)
         self._decoder: msgspec.msgpack.Decoder[AnyLinkMessage] = msgspec.msgpack.Decoder(AnyLinkMessage)
 
     @classmethod
@@ -85,3 +85,10 @@ class Link:
             if count == 0:
                 raise LinkClosedError("the other end is closed")
             view = view[count:]
+
+
+def _plain_number(value: object) -> object:
+    """A numpy scalar as the Python number it stands for, so that one never ends a decoder."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise NotImplementedError(f"{type(value).__name__} does not cross a link")

@@ -10,19 +10,20 @@ import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import psutil
 import pytest
 import zmq
 from radio_lab import TIMEOUT_S, RadioLab, data_burst, lab_experiment, sounding
 
-from protocol.bursts import Window
+from protocol.bursts import BurstReport, Window
 from protocol.errors import MissingPartError, RadioError
 from radio.drivers import open_client_radio
 from radio.drivers.simulated_base_station import SimulatedBaseStationRadio
 from radio.ether import DELIVERY_LIMIT, DeliveryHeader
 from radio.processes.lifetime import PEER_GONE_EXIT
 from radio.processes.link import Link
-from radio.processes.messages import Start
+from radio.processes.messages import BurstDecoded, Start
 from radio.processes.receiver import share
 
 REPOSITORY = Path(__file__).parents[2]
@@ -164,6 +165,17 @@ def test_a_folder_called_radio_in_the_working_directory_is_not_imported(tmp_path
     with pytest.raises(RadioError, match="above full power"):
         radio.transmit(Window("s", 0, 0, "sounding", 2**16), sounding("c0", tx_gain_db=1.0), [])
     radio.close()
+
+
+def test_numpy_numbers_cross_a_link_as_plain_ones_and_samples_beside_them():
+    ours, theirs = (Link(end) for end in socket.socketpair())
+    samples = np.arange(5, dtype=np.complex64)
+    ours.send(BurstDecoded(0, BurstReport("c0", 1, True, cfo_hz=np.float64(1.5)), 0.25), samples)
+    message, beside = theirs.expect(BurstDecoded)
+    assert message.report.cfo_hz == 1.5
+    assert np.array_equal(beside, samples)
+    ours.close()
+    theirs.close()
 
 
 def test_bursts_are_shared_longest_first():
