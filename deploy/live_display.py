@@ -7,7 +7,6 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -21,7 +20,7 @@ from deploy.progress import megabits
 _SPARKS = "▁▂▃▄▅▆▇█"
 _LINK_BAR_DB = (0.0, 30.0)
 """SNR at which the link bar is empty and full."""
-_LINK_BAR_WIDTH = 10
+_LINK_BAR_WIDTH = 8
 _RECENT_ROUNDS = 3
 """The time left is judged from this many last rounds."""
 _STAGE_COLOURS = {"training": "cyan", "on the air": "magenta", "sounding": "magenta", "encoding": "blue"}
@@ -69,7 +68,7 @@ class RunView:
         subtitle = None if left_s is None else f"[dim]about {duration(left_s)} left"
         heading = f"[bold]airtune[/] [dim]·[/] {self.title}"
         return Panel(Group(*parts), title=heading, title_align="left", subtitle=subtitle, subtitle_align="right",
-                     border_style="blue", padding=(1, 2))  # fmt: skip
+                     border_style="blue", padding=(0, 1))  # fmt: skip
 
     def _headline(self, now_s: float) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
@@ -77,18 +76,25 @@ class RunView:
         if not self.rounds:
             grid.add_row(elapsed)
             return grid
-        bar = ProgressBar(total=self.rounds, completed=len(self.records) and self.records[-1].round_index, width=30)
+        bar = ProgressBar(
+            total=self.rounds,
+            completed=len(self.records) and self.records[-1].round_index,
+            width=30,
+            complete_style="blue",
+        )
         grid.add_row(f"[bold]round {self.round_index} of {self.rounds}[/]", bar, elapsed)
         return grid
 
     def _client_table(self) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
-        table.add_column("client", style="bold")
-        table.add_column("stage", min_width=11)
-        table.add_column("link")
-        table.add_column("SNR dB", justify="right")
-        for heading in ("RBs", "MCS", "sent kbit", "sparsity", "latency s", "queue s"):
-            table.add_column(heading, justify="right")
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+        table.add_column("client", style="bold", min_width=6, overflow="ellipsis")
+        table.add_column("stage", min_width=10, no_wrap=True)
+        table.add_column("link", min_width=_LINK_BAR_WIDTH, no_wrap=True)
+        table.add_column("SNR dB", justify="right", min_width=6, no_wrap=True)
+        table.add_column("RBs", justify="right", min_width=3)
+        table.add_column("MCS", min_width=9, no_wrap=True)
+        for heading in ("kbit", "sparse", "latency s", "queue s"):
+            table.add_column(heading, justify="right", min_width=len(heading), no_wrap=True)
         for name, row in self.clients.items():
             stage = Text(row.stage, style=_STAGE_COLOURS.get(row.stage, "green"))
             snr = "" if row.snr_db is None else f"{row.snr_db:.1f}"

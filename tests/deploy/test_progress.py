@@ -66,8 +66,8 @@ def live_text(act):
 
 def test_the_live_view_shows_round_clients_link_accuracy_and_time_left():
     text = live_text(play)
-    for part in ("round 2 of 12", "train ", "near", "training", "8.2", "16qam-3/4", "310", "52%", "4.71",
-                 "0.050 ▂█ 0.310", "1.24 Mbit in 1.50 s of airtime", "about 2 min left", "! client far ended"):  # fmt: skip
+    parts = ["round 2 of 12", "train ", "near", "training", "8.2", "16qam-3/4", "310", "52%", "4.71", "0.050 ▂█ 0.310"]
+    for part in (*parts, "1.24 Mbit in 1.50 s of airtime", "about 2 min left", "! client far ended"):
         assert part in text, part
 
 
@@ -95,11 +95,11 @@ def test_sparklines_start_at_zero(values, sparks):
     assert sparkline(values) == sparks
 
 
-@pytest.mark.parametrize(("snr_db", "filled"), [(-20.0, 0), (0.0, 0), (15.0, 5), (30.0, 10), (60.0, 10)])
+@pytest.mark.parametrize(("snr_db", "filled"), [(-20.0, 0), (0.0, 0), (15.0, 4), (30.0, 8), (60.0, 8)])
 def test_the_link_bar_fills_with_snr(snr_db, filled):
     bar = link_bar(snr_db)
     assert sum(span.end - span.start for span in bar.spans if span.style != "grey23") == filled
-    assert len(bar.plain) == 10
+    assert len(bar.plain) == 8
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (89, "89 s"), (150, "2 min"), (7500, "2 h 05 min")])
