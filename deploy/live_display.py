@@ -20,7 +20,7 @@ from deploy.progress import megabits
 _SPARKS = "▁▂▃▄▅▆▇█"
 _LINK_BAR_DB = (0.0, 30.0)
 """SNR at which the link bar is empty and full."""
-_LINK_BAR_WIDTH = 8
+_LINK_BAR_WIDTH = 6
 _RECENT_ROUNDS = 3
 """The time left is judged from this many last rounds."""
 _STAGE_COLOURS = {"training": "cyan", "on the air": "magenta", "sounding": "magenta", "encoding": "blue"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -123,8 +122,7 @@ def _interrupt_main_thread() -> None:
 
 def _tell_how_to_resume(run_dir: Path) -> None:
     if (run_dir / "config.toml").exists():
-        shown = os.path.relpath(run_dir)
-        print(f"airtune: go on with: airtune run {shown}/config.toml --resume --out {shown}", file=sys.stderr)
+        print(f"airtune: go on with: airtune run {run_dir}/config.toml --resume --out {run_dir}", file=sys.stderr)
 
 
 def _print_summary(summary: dict[str, Any], as_json: bool) -> None:

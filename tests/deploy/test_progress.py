@@ -95,11 +95,11 @@ def test_sparklines_start_at_zero(values, sparks):
     assert sparkline(values) == sparks
 
 
-@pytest.mark.parametrize(("snr_db", "filled"), [(-20.0, 0), (0.0, 0), (15.0, 4), (30.0, 8), (60.0, 8)])
+@pytest.mark.parametrize(("snr_db", "filled"), [(-20.0, 0), (0.0, 0), (15.0, 3), (30.0, 6), (60.0, 6)])
 def test_the_link_bar_fills_with_snr(snr_db, filled):
     bar = link_bar(snr_db)
     assert sum(span.end - span.start for span in bar.spans if span.style != "grey23") == filled
-    assert len(bar.plain) == 8
+    assert len(bar.plain) == 6
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (89, "89 s"), (150, "2 min"), (7500, "2 h 05 min")])
