@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -191,3 +192,12 @@ def test_sigterm_ends_a_real_client_with_130(tmp_path):
     finally:
         client.kill()
         station.close()
+
+
+def test_a_control_address_in_use_is_told(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        out = str(tmp_path / "run")
+        result = airtune("run", DEMO, "--set", f"clients.control_address={address}", "--out", out, "--json")
+    assert (result.returncode, result.stdout) == (7, "")
+    assert result.stderr.splitlines()[-1].startswith(f"airtune: {address}: in use by another process")
