@@ -91,7 +91,8 @@ def _inline(document: str, description: str) -> str:
     """Strip what a page does not need: prolog, metadata, namespaces, ids nobody refers to, fixed sizes."""
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' id="[a-zA-Z0-9]+_[0-9]+"', "", svg)
+    referred = set(re.findall(r"#([^\"')]+)", svg))
+    svg = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in referred else "", svg)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     opening = re.search(r'viewBox="([^"]*)"', svg)
     assert opening is not None
