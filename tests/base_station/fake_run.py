@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from base_station.store.records import BurstRecord, ClientRoundRecord, RoundRecord, SignalRecord
 from base_station.store.run_store import RunStore
@@ -58,21 +59,22 @@ def fake_client_round(experiment: Experiment, t: int, index: int, heard: bool = 
     snr_db = (member.mean_snr_db or 0.0) + fade_db
     wide = max((RB_TOTAL - (clients - 1)) // clients, 0)
     sent = heard and wide > 0 and snr_db > -2
-    base = ClientRoundRecord(
-        round_index=t, client=member.name, state="delivered" if sent else "not-heard", weight=1 / clients,
-        samples=2000 + 97 * index, compute_s=3.2, loss=3.0 * math.exp(-t / 5), update_energy=4.0 / t,
-        unsent_energy=4.0 / t, residual_energy=2.5 / t, cosine_mean=0.05, cosine_worst=0.12, accuracy=0.6 - 0.5 / t,
-        latency_s=3.4, queue_s=max(0.0, 5.0 - 0.4 * t), train_wall_s=3.3,
+    silent = ClientRoundRecord(
+        round_index=t, client=member.name, state="not-heard", weight=1 / clients,
+        samples=2000 + 97 * index, compute_s=3.2, loss=(3.0 - 0.2 * index) * math.exp(-t / 5), update_energy=4.0 / t,
+        unsent_energy=4.0 / t, residual_energy=(2.5 + 0.4 * index) / t, cosine_mean=0.05,
+        cosine_worst=0.12, accuracy=0.6 - 0.5 / t, latency_s=3.4, train_wall_s=3.3,
+        queue_s=max(0.0, 5.0 - (0.6 - 0.1 * index) * t),
     )  # fmt: skip
     if not sent:
-        return base
+        return silent
     blocks = int(rng.integers(60, 180))
     failed = int(rng.integers(0, 8))
-    rate_bps = 1.1e5 * wide * max(1.0, snr_db / 8) / 4
+    rate_bps = 1.1e5 * wide * max(1.0, snr_db / 8) / 1.2
     payload = blocks * CODE_BLOCK_BITS - 3000
     air_s = blocks * CODE_BLOCK_BITS / rate_bps
-    changes = dict(
-        airtime_s=air_s, latency_predicted_s=3.4 + 0.97 * air_s, latency_s=3.4 + air_s,
+    return structs.replace(
+        silent, state="delivered", airtime_s=air_s, latency_predicted_s=3.4 + 0.97 * air_s, latency_s=3.4 + air_s,
         gain_db=fade_db - 80.0 + snr_db / 10, reference_snr_db=snr_db,
         sinr_db=[snr_db + float(x) for x in rng.normal(0, 0.4, RB_TOTAL)], evm_db=-min(snr_db, 30.0), cfo_hz=1500.0,
         rb_start=index * (wide + 1), rb_count=wide, mcs="16qam-1/2" if snr_db > 14 else "qpsk-1/2",
@@ -83,9 +85,6 @@ def fake_client_round(experiment: Experiment, t: int, index: int, heard: bool = 
         sparsity=float(np.clip(1 - payload / 600_000, 0, 1)), unsent_energy=1.5 / t, transmit_energy_j=0.01 * air_s,
         encode_wall_s=0.05,
     )  # fmt: skip
-    for name, value in changes.items():
-        setattr(base, name, value)
-    return base
 
 
 def fake_round(experiment: Experiment, t: int, clients: list[ClientRoundRecord]) -> RoundRecord:

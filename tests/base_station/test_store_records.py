@@ -1,0 +1,198 @@
+"""What the store keeps of a record, its configuration file, exports, listing and closing figures."""
+
+import csv
+import json
+import math
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tomllib
+from fake_run import fake_experiment, make_fake_run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from base_station.dense_reference import DenseLink, DenseRound, dense_reference, equal_shares
+from base_station.store.export import export_csv, export_parquet
+from base_station.store.listing import list_runs
+from base_station.store.records import ClientRoundRecord, RoundRecord
+from base_station.store.run_store import RunStore
+from base_station.store.schema import CLIENT_ROUNDS, ROUNDS
+from base_station.store.summary import closing_lines, summary
+from base_station.store.toml_text import toml_text
+from protocol.configuration import experiment_to_dict, load_experiment
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_fake_run(tmp_path_factory.mktemp("runs") / "whole", clients=3, rounds=4)
+
+
+def test_numpy_figures_and_missing_values_survive_the_database():
+    record = ClientRoundRecord(
+        round_index=np.int64(2), client="a", state="delivered", loss=np.float32(0.5), gain_db=math.nan, evm_db=None,
+        sinr_db=list(np.array([1.5, math.nan])), residual_lost=True,
+    )  # fmt: skip
+    back = CLIENT_ROUNDS.load(CLIENT_ROUNDS.row(record))
+    assert (back.round_index, back.loss, back.evm_db, back.residual_lost) == (2, 0.5, None, True)
+    assert math.isnan(back.gain_db)
+    assert back.sinr_db[0] == 1.5
+    assert math.isnan(back.sinr_db[1])
+
+
+def test_mappings_and_lists_survive_the_database():
+    record = RoundRecord(round_index=1, barred_rbs=[3, 4], stage_wall_s={"train": 1.5, "uplink": 0.25})
+    assert ROUNDS.load(ROUNDS.row(record)) == record
+
+
+TOML_VALUES = st.recursive(
+    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)
+    | st.text(st.characters(blacklist_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab é.-", max_size=4), inner, max_size=3),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.text("ab c.", max_size=3), TOML_VALUES, max_size=4))
+def test_what_is_written_as_toml_is_read_back_the_same(values):
+    assert tomllib.loads(toml_text(values)) == values
+
+
+def test_the_configuration_of_a_run_loads_as_the_experiment_it_was(tmp_path):
+    experiment = fake_experiment(5)
+    path = tmp_path / "config.toml"
+    path.write_text(toml_text(experiment_to_dict(experiment)))
+    assert load_experiment(path) == experiment
+
+
+def test_csv_export_equals_the_database(run, tmp_path):
+    with RunStore.read(run) as store:
+        export_csv(store, tmp_path)
+    database = sqlite3.connect(run / "run.sqlite")
+    for table in ("rounds", "client_rounds", "bursts"):
+        cursor = database.execute(f"SELECT * FROM {table}")
+        names = [c[0] for c in cursor.description]
+        with (tmp_path / f"{table}.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        expected = cursor.fetchall()
+        assert len(rows) == len(expected) > 0
+        for row, values in zip(rows, expected, strict=True):
+            for name, value in zip(names, values, strict=True):
+                assert _same(row[name], value), (table, name)
+
+
+def _same(text: str, value: object) -> bool:
+    if isinstance(value, int) and text in ("True", "False"):
+        return bool(value) == (text == "True")
+    if isinstance(value, int | float):
+        return float(text) == value
+    return text == ("" if value is None else value)
+
+
+def test_parquet_export_keeps_types_and_lists(run, tmp_path):
+    import pyarrow.parquet as pq
+
+    with RunStore.read(run) as store:
+        export_parquet(store, tmp_path)
+        clients, signals = list(store.clients()), list(store.signals())
+    table = pq.read_table(tmp_path / "client_rounds.parquet").to_pylist()
+    assert [ClientRoundRecord(**row) for row in table] == clients
+    assert [row["data"] for row in pq.read_table(tmp_path / "signals.parquet").to_pylist()] == [s.data for s in signals]
+
+
+def test_the_summary_agrees_with_the_database(run):
+    with RunStore.read(run) as store:
+        result = summary(store)
+        lines = closing_lines(store, result)
+    database = sqlite3.connect(run / "run.sqlite")
+    rounds = database.execute("SELECT airtime_s, air_bits, payload_bits, stage_wall_s FROM rounds").fetchall()
+    clients = database.execute("SELECT client, latency_s, sparsity, reference_snr_db, passes, sinr_db, weight, "
+                               "residual_energy, round_index FROM client_rounds").fetchall()  # fmt: skip
+    assert result["rounds"] == len(rounds) == 4
+    assert result["airtime_s"] == pytest.approx(sum(r[0] for r in rounds))
+    assert result["uplink_air_bits"] == sum(r[1] for r in rounds)
+    assert result["uplink_payload_bits"] == sum(r[2] for r in rounds)
+    assert result["stage_seconds"]["uplink"] == pytest.approx(sum(json.loads(r[3])["uplink"] for r in rounds))
+    assert result["mean_latency_s"] == pytest.approx(np.mean([c[1] for c in clients if c[6] > 0]))
+    for entry in result["clients"]:
+        own = [c for c in clients if c[0] == entry["name"]]
+        assert entry["mean_sparsity"] == pytest.approx(np.mean([c[2] for c in own]))
+        assert entry["mean_snr_db"] == pytest.approx(np.mean([c[3] for c in own if json.loads(c[5])]))
+        assert entry["retransmissions"] == sum(max(c[4] - 1, 0) for c in own)
+        assert entry["residual_energy"] == max(own, key=lambda c: c[8])[7]
+    assert result["final_accuracy_interval"] == [0.6241, 0.6658]
+    assert "accuracy  0.645 (95 % interval 0.624 to 0.666), from 0.048" in lines
+    assert "dense     LoRA at the same 8 bits" in lines
+
+
+def test_a_run_without_rounds_has_a_summary(tmp_path):
+    make_fake_run(tmp_path / "run", done=0)
+    with RunStore.read(tmp_path / "run") as store:
+        result = summary(store)
+        assert result["rounds"] == 0
+        assert result["mean_latency_s"] is None
+        assert len(result["clients"]) == 4
+        assert "not tested yet" in closing_lines(store, result)
+
+
+def test_runs_are_listed_with_their_state(tmp_path):
+    make_fake_run(tmp_path / "done", clients=1, rounds=2, signals=False)
+    make_fake_run(tmp_path / "stopped", clients=1, rounds=3, done=1, signals=False)
+    make_fake_run(tmp_path / "live", clients=1, rounds=3, done=1, signals=False)
+    broken = make_fake_run(tmp_path / "broken", clients=1, rounds=3, done=0)
+    (broken / "run.sqlite").write_bytes(b"x" * 5000)
+    (tmp_path / "something else").mkdir()
+    with RunStore.resume(tmp_path / "live"):
+        lines = {line.name: line for line in list_runs(tmp_path)}
+    assert {name: line.state for name, line in lines.items()} == {
+        "done": "finished", "stopped": "stopped", "live": "running", "broken": "unreadable",
+    }  # fmt: skip
+    assert (lines["stopped"].rounds_done, lines["stopped"].rounds) == (1, 3)
+    assert lines["done"].accuracy == 0.6452
+    assert list_runs(tmp_path / "nowhere") == []
+
+
+def test_the_runs_command_lists_and_exports(run, tmp_path):
+    def airtune(*arguments: str) -> dict:
+        command = [sys.executable, "-m", "deploy", "runs", *arguments, "--json"]
+        return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
+
+    assert [line["name"] for line in airtune("--dir", str(run.parent))["runs"]] == ["whole"]
+    files = airtune("export", str(run), "--out", str(tmp_path))["files"]
+    assert {Path(f).name for f in files} == {
+        "rounds.csv", "client_rounds.csv", "bursts.csv", "signals.csv", "facts.csv",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("clients", "guard_rb", "turns", "rb_count"),
+    [(4, 1, 1, 6), (1, 1, 1, 28), (14, 1, 1, 1), (64, 1, 5, 1), (28, 0, 1, 1)],
+)
+def test_equal_shares_fit_the_band(clients, guard_rb, turns, rb_count):
+    assert equal_shares(clients, 28, guard_rb) == (turns, rb_count)
+    together = math.ceil(clients / turns)
+    assert together * rb_count + guard_rb * (together - 1) <= 28
+
+
+def test_the_dense_reference_adds_up_by_hand():
+    rounds = [
+        DenseRound(2.0, 0.1, {"near": [20.0] * 28, "far": [5.0] * 28}),
+        DenseRound(3.0, 0.1, {"near": [20.0] * 28, "lost": [-30.0] * 28}),
+        DenseRound(3.0, 0.1, {}),
+    ]
+
+    def link(sinr_db, rb_count):
+        assert rb_count == 13
+        return None if sinr_db[0] < 0 else DenseLink(rate_bps=1000.0 * sinr_db[0], air_bits_per_bit=2.0)
+
+    found = dense_reference(rounds, 10_000, 28, 1, link)
+    assert found.airtime_s == pytest.approx(0.3 + 2.0 + 0.5)
+    assert found.air_bits == 3 * 20_000
+    assert found.payload_bits == 30_000
+    assert found.mean_latency_s == pytest.approx(((2 + 0.5) + (2 + 2.0) + (3 + 0.5)) / 3)
+    assert (found.served, found.unserved) == (3, 1)
