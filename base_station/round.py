@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from radio.rates import RateTable, choose_mcs, power_backoff_db, rate_table
 
 from base_station.aggregation import Aggregate, Contribution
 from base_station.channel import (
@@ -41,6 +40,7 @@ from protocol.steps import reached
 from protocol.update.fragments import join_fragments
 from radio.arq import ArqTracker
 from radio.fragments import FragmentTagger, blocks_per_fragment, payload_share
+from radio.rates import RateTable, choose_mcs, power_backoff_db, rate_table
 
 ACQUISITION_RBS = 16
 """A first-contact burst may be at most 1 MHz wide (DESIGN section 3)."""
@@ -365,4 +365,3 @@ class StationRound:
         started = time.monotonic()
         yield
         self.stage_wall_s[name] = time.monotonic() - started
-

@@ -15,7 +15,7 @@ class ClientRoundRecord(Struct, kw_only=True):
     round_index: int
     client: str
     state: str
-    """``delivered``, ``partial``, ``nothing``, ``not-heard``, ``late``, ``gone`` or ``failed``."""
+    """``delivered``, ``partial``, ``nothing``, ``silent``, ``not-heard``, ``late``, ``gone`` or ``failed``."""
     reason: str = ""
     weight: float = 0.0
     samples: int = 0
