@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from base_station.lab import Verdict
+from base_station.settlement import latency_s
+from base_station.state import ServerState
 from base_station.store.records import ClientRoundRecord, RoundRecord, SignalRecord
 from base_station.tsfa.problem import ClientAllocation
 from base_station.uplink import UplinkGrant
@@ -18,9 +20,9 @@ if TYPE_CHECKING:
     from base_station.round import StationRound
 
 
-def client_records(played: StationRound, verdict: Verdict) -> list[ClientRoundRecord]:
+def client_records(played: StationRound, state: ServerState, verdict: Verdict) -> list[ClientRoundRecord]:
     """One record per client of the experiment, whether it took part or not."""
-    return [_client_record(played, name, verdict) for name in played.lab.samples]
+    return [_client_record(played, state, name, verdict) for name in played.lab.samples]
 
 
 def round_record(
@@ -52,8 +54,8 @@ def round_record(
         common_queue_s=common_queue_s,
         latency_s=max((c.latency_s for c in clients if c.weight > 0), default=0.0),
         kappa=played.state.kappa or 0.0,
-        barred_rbs=played.barred,
-        noise_db=played.noise_db,
+        barred_rbs=played.silence.barred,
+        noise_db=played.silence.noise_db,
         covariance=aggregate.covariance,
         covariance_relative=aggregate.covariance_relative,
         cosine_mean=cosine_mean,
@@ -89,9 +91,9 @@ def signal_records(played: StationRound) -> list[SignalRecord]:
     return records
 
 
-def _client_record(played: StationRound, name: str, verdict: Verdict) -> ClientRoundRecord:
+def _client_record(played: StationRound, state: ServerState, name: str, verdict: Verdict) -> ClientRoundRecord:
     record = ClientRoundRecord(
-        round_index=played.index, client=name, state="gone", queue_s=played.next_queues_s[name],
+        round_index=played.index, client=name, state="gone", queue_s=state.queue_s[name],
         accuracy=verdict.client_accuracy.get(name),
     )  # fmt: skip
     ready = played.ready.get(name)
@@ -115,7 +117,7 @@ def _fill_training(record: ClientRoundRecord, played: StationRound, name: str) -
     record.head_energy, record.residual_energy = ready.head_energy, ready.residual_energy
     record.residual_lost = ready.residual_lost
     record.cosine_mean, record.cosine_worst = ready.cosine_mean, ready.cosine_worst
-    record.latency_s = played.latency_s[name]
+    record.latency_s = latency_s(played, name)
 
 
 def _fill_channel(record: ClientRoundRecord, played: StationRound, name: str) -> None:

@@ -14,37 +14,26 @@ from contextlib import contextmanager
 import numpy as np
 
 from base_station.aggregation import Aggregate, Contribution
-from base_station.channel import (
-    Carrier,
-    ChannelMeasurement,
-    barred_rbs,
-    measurement_from_sounding,
-    psd_caps_db,
-    tx_gain_db,
-    usable_run,
-)
+from base_station.channel import Carrier, ChannelMeasurement, psd_caps_db, tx_gain_db
 from base_station.lab import Lab, Verdict
 from base_station.ledger import client_records, round_record, signal_records
+from base_station.settlement import next_state
+from base_station.sounding import Silence, Sounder
 from base_station.state import ServerState
 from base_station.tsfa.energies import scale_energies
 from base_station.tsfa.problem import Allocation, ClientAllocation, ClientInstance, Instance
-from base_station.tsfa.queues import next_queue_s, realised_latency_s
 from base_station.tsfa.solver import solve
 from base_station.uplink import Uplink, UplinkGrant
 from base_station.windows import WindowRunner
 from protocol.adapters import Adapter, adapter_to_bytes, zeros_like
-from protocol.bursts import SoundingBurst
 from protocol.errors import UpdateFileError
-from protocol.messages import Encoded, GrantBits, Participation, Plan, Ready
+from protocol.messages import Encoded, GrantBits, Plan, Ready
 from protocol.steps import reached
 from protocol.update.fragments import join_fragments
 from radio.arq import ArqTracker
 from radio.fragments import FragmentTagger, blocks_per_fragment, payload_share
 from radio.rates import RateTable, choose_mcs, power_backoff_db, rate_table
 
-ACQUISITION_RBS = 16
-"""A first-contact burst may be at most 1 MHz wide (DESIGN section 3)."""
-MAX_SOUNDING_TRIES = 3
 ENERGY_FLOOR = 1e-12
 """Floor of the round's energy scale Ebar."""
 MAX_ENERGY = 1e9
@@ -66,21 +55,17 @@ class StationRound:
         self.stage_wall_s: dict[str, float] = {}
         self.ready: dict[str, Ready] = {}
         self.late: set[str] = set()
-        self.noise_db: list[float] = []
+        self.silence = Silence()
         self.psd_db: list[float] = []
-        self.barred: list[int] = []
         self.carriers: dict[str, Carrier] = dict(state.carriers)
         self.channels: dict[str, ChannelMeasurement] = {}
         self.caps_db: dict[str, float] = {}
         self.rates: dict[str, RateTable] = {}
         self.barrier_s = 0.0
-        self.usable = (0, lab.numerology.rb_total)
         self.weights: dict[str, float] = {}
         self.allocation: Allocation | None = None
         self.encoded: dict[str, Encoded] = {}
         self.grants: dict[str, UplinkGrant] = {}
-        self.latency_s: dict[str, float] = {}
-        self.next_queues_s: dict[str, float] = {}
         self.downlink_bits = 0
 
     def play(self) -> tuple[ServerState, Adapter]:
@@ -89,8 +74,7 @@ class StationRound:
         with self._stage("train"):
             self._gather_ready()
         with self._stage("sounding"):
-            self._listen_to_silence()
-            self._sound_clients()
+            self._measure_channels()
         with self._stage("allocate"):
             self._allocate()
         with self._stage("encode"):
@@ -146,50 +130,19 @@ class StationRound:
 
     # ---- channel --------------------------------------------------------------------
 
-    def _listen_to_silence(self) -> None:
-        report = self.windows.silent()
-        self.noise_db, self.psd_db = report.noise_db, report.psd_db
-        self.barred = barred_rbs(report.noise_db, self.lab.experiment.radio.barred_interference_db)
-        self.usable = usable_run(self.lab.numerology.rb_total, self.barred)
+    def _measure_channels(self) -> None:
+        sounder = Sounder(self.lab, self.windows, dict(self.state.carriers))
+        self.silence = sounder.listen_to_silence()
         reached("base-station", "silent", self.index)
-
-    def _sound_clients(self) -> None:
         for name in self.ready:
-            if name not in self.carriers:
-                self._acquire(name)
-            if name in self.carriers and name not in self.lab.roster.left_out:
-                self._measure(name)
+            channel = sounder.measure(name)
+            if channel is not None:
+                self.channels[name] = channel
+                self.lab.progress.client(name, "sounded", channel.reference_snr_db)
+        self.carriers = sounder.carriers
         compute_s = max((r.compute_s for r in self.ready.values()), default=0.0)
         self.barrier_s = compute_s + self.windows.model_s
         reached("base-station", "sounded", self.index)
-
-    def _acquire(self, name: str) -> None:
-        """First contact: find the client's carrier."""
-        start = (self.lab.numerology.rb_total - ACQUISITION_RBS) // 2
-        burst = SoundingBurst(name, self.windows.burst_id(name), start, ACQUISITION_RBS, acquisition=True)
-        heard = self.windows.sound(burst).bursts[0]
-        if heard.detected:
-            self.carriers[name] = Carrier().corrected(heard.cfo_hz)
-
-    def _measure(self, name: str) -> None:
-        """Gain, SINR per RB and residual CFO over the whole band; a clipped sounding is repeated lower."""
-        gain_db = 0.0
-        for _ in range(MAX_SOUNDING_TRIES):
-            carrier = self.carriers[name]
-            burst = SoundingBurst(
-                name, self.windows.burst_id(name), 0, self.lab.numerology.rb_total,
-                tx_gain_db=gain_db, cfo_correction_hz=carrier.cfo_correction_hz,
-            )  # fmt: skip
-            report = self.windows.sound(burst)
-            heard = report.bursts[0]
-            if not heard.detected:
-                return
-            if report.clipped_samples == 0:
-                break
-            gain_db -= 10.0
-        self.channels[name] = measurement_from_sounding(burst, heard, report.clipped_samples)
-        self.carriers[name] = carrier.corrected(heard.cfo_hz)
-        self.lab.progress.client(name, "sounded", self.channels[name].reference_snr_db)
 
     # ---- TSFA -----------------------------------------------------------------------
 
@@ -204,7 +157,7 @@ class StationRound:
         reached("base-station", "allocated", self.index)
 
     def _rate_table(self, name: str, cap_db: float) -> RateTable:
-        radio, (start, count) = self.lab.experiment.radio, self.usable
+        radio, (start, count) = self.lab.experiment.radio, self.silence.usable
         return rate_table(
             self.channels[name].reference_sinr_db[start : start + count], self.lab.numerology, self.lab.tables,
             target_block_error_rate=radio.target_block_error_rate, margin_db=radio.snr_margin_db,
@@ -225,7 +178,7 @@ class StationRound:
             for name, curve in zip(names, curves, strict=True)
         ]  # fmt: skip
         return Instance(
-            rb_total=self.usable[1], guard_rb=self.lab.experiment.radio.guard_rb, V=tsfa.V,
+            rb_total=self.silence.usable[1], guard_rb=self.lab.experiment.radio.guard_rb, V=tsfa.V,
             latency_model=tsfa.latency_model, queue_s=self.state.common_queue_s,
             deadline_s=max(self.lab.experiment.deadline_s, self.barrier_s), clients=clients,
         )  # fmt: skip
@@ -255,7 +208,7 @@ class StationRound:
         """MCS from the SINR in the granted RBs, then power back from what exceeds the top MCS's need."""
         lab, radio, name = self.lab, self.lab.experiment.radio, granted.name
         rates, carrier = self.rates[name], self.carriers[name]
-        rb_start, rb_count = self.usable[0] + granted.rb_start, rates.rb_used[granted.rb_count - 1]
+        rb_start, rb_count = self.silence.usable[0] + granted.rb_start, rates.rb_used[granted.rb_count - 1]
         gain_db = tx_gain_db(lab.numerology.rb_total, rb_count, self.caps_db[name])
         reference = np.asarray(self.channels[name].reference_sinr_db[rb_start : rb_start + rb_count])
         sinr_db = reference + gain_db + 10 * np.log10(lab.numerology.rb_total / rb_count)
@@ -274,7 +227,7 @@ class StationRound:
 
     def _receive_updates(self) -> None:
         uplink = Uplink(self.windows, self.lab.tables, self.lab.experiment.deadline_s, self.barrier_s)
-        self.psd_db = uplink.run(self.grants) or self.psd_db
+        self.psd_db = uplink.run(self.grants) or self.silence.psd_db
         reached("base-station", "received", self.index)
 
     # ---- aggregation and commit -----------------------------------------------------
@@ -305,8 +258,8 @@ class StationRound:
 
     def _commit(self, aggregate: Aggregate, verdict: Verdict, started: float) -> tuple[ServerState, Adapter]:
         """Queues, records, and the one commit that makes the round count."""
-        state = self._next_state()
-        clients = client_records(self, verdict)
+        state = next_state(self)
+        clients = client_records(self, state, verdict)
         record = round_record(self, clients, aggregate, verdict, state.common_queue_s)
         record.wall_s, record.stage_wall_s = time.monotonic() - started, self.stage_wall_s
         self.lab.store.commit_round(
@@ -316,48 +269,6 @@ class StationRound:
         reached("base-station", "committed", self.index)
         self.lab.progress.round_done(record, clients)
         return state, aggregate.adapter
-
-    def _next_state(self) -> ServerState:
-        tsfa = self.lab.experiment.tsfa
-        self.latency_s = {name: self._latency_s(name) for name in (*self.ready, *self.late)}
-        self.next_queues_s = dict(self.state.queue_s)
-        for name, latency_s in self.latency_s.items():
-            self.next_queues_s[name] = next_queue_s(self.state.queue_s[name], latency_s, tsfa.latency_budget_s)
-        slowest = max(self.latency_s.values(), default=0.0)
-        return ServerState(
-            round_index=self.index,
-            queue_s=self.next_queues_s,
-            common_queue_s=next_queue_s(self.state.common_queue_s, slowest, tsfa.latency_budget_s),
-            kappa=self.state.kappa if self.state.kappa is not None else self._measured_kappa(),
-            carriers=self.carriers,
-            participations={**self.state.participations, **self._participations()},
-        )
-
-    def _latency_s(self, name: str) -> float:
-        """What the round cost this client: a late one used up the deadline."""
-        deadline_s = self.lab.experiment.deadline_s
-        if name in self.late:
-            return deadline_s
-        grant = self.grants.get(name)
-        airtime_s = grant.air_samples / self.lab.numerology.sample_rate_hz if grant else 0.0
-        return realised_latency_s(self.barrier_s, airtime_s, deadline_s)
-
-    def _measured_kappa(self) -> float | None:
-        """Head scale that makes head and LoRA totals equal over the first round's ready clients."""
-        lora = sum(self.weights[n] * r.lora_energy for n, r in self.ready.items())
-        head = sum(self.weights[n] * r.head_energy for n, r in self.ready.items())
-        return lora / head if self.ready and head > 0 else None
-
-    def _participations(self) -> dict[str, Participation]:
-        """What each client that finished training may count as arrived; late and dead ones: nothing."""
-        taken: dict[str, Participation] = {}
-        for name in (*self.ready, *self.late):
-            grant = self.grants.get(name)
-            if grant is None or name in self.lab.roster.left_out:
-                taken[name] = Participation(self.index, b"", 0)
-            else:
-                taken[name] = Participation(self.index, grant.arq.delivered_bitmap(), grant.arq.fragment_count)
-        return taken
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

@@ -13,7 +13,7 @@ from edge_client.trainer import LocalTrainer, SharedModel
 from learning.device import DeviceProfile
 from protocol.configuration import Experiment, experiment_from_dict
 from protocol.control import ClientControl
-from protocol.errors import AirtuneError
+from protocol.errors import AirtuneError, RadioError
 from protocol.keys import ClientKeys
 from protocol.messages import (
     DataGo,
@@ -39,7 +39,7 @@ class ClientSession:
         self._state_dir = state_dir
         self._model = model
         self._radio: ClientRadio | None = None
-        self._radio_address = ""
+        self._welcome: Welcome | None = None
         self._round: ClientRound | None = None
         self._round_index = 0
 
@@ -54,6 +54,8 @@ class ClientSession:
                 self._answer(self._round, message)
             except AirtuneError as error:
                 self.control.send(Failed(round_index=self._round_index, reason=str(error)[:500]))
+                if isinstance(error, RadioError) and self._welcome is not None:
+                    self._join(self._welcome)
 
     def close(self) -> None:
         """Radio off, connection closed."""
@@ -80,13 +82,13 @@ class ClientSession:
             self.control.send(session_round.on_data(message))
 
     def _join(self, welcome: Welcome) -> None:
+        """Start afresh with a radio of its own: the base station is new, or the radio failed."""
         experiment = experiment_from_dict(msgspec.json.decode(welcome.experiment_json), "the base station's experiment")
         device = msgspec.json.decode(welcome.device_json, type=DeviceProfile)
-        if self._radio is None or self._radio_address != welcome.radio_address:
-            if self._radio is not None:
-                self._radio.close()
-            self._radio = open_client_radio(self.name, experiment, welcome.radio_address)
-            self._radio_address = welcome.radio_address
+        if self._radio is not None:
+            self._radio.close()
+        self._radio = open_client_radio(self.name, experiment, welcome.radio_address)
+        self._welcome = welcome
         self._round = ClientRound(
             self.name, experiment, welcome.run_id, welcome.fragment_key,
             LocalTrainer(self.name, experiment, device, self._model),

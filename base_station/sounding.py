@@ -1,0 +1,73 @@
+"""Measuring the channels of a round: the silent window, first contact, and a sounding burst per client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from base_station.channel import Carrier, ChannelMeasurement, barred_rbs, measurement_from_sounding, usable_run
+from base_station.lab import Lab
+from base_station.windows import WindowRunner
+from protocol.bursts import SoundingBurst
+
+ACQUISITION_RBS = 16
+"""A first-contact burst may be at most 1 MHz wide (DESIGN section 3)."""
+MAX_SOUNDING_TRIES = 3
+CLIPPED_STEP_DB = 10.0
+"""A clipped sounding is repeated this much lower."""
+
+
+@dataclass(frozen=True)
+class Silence:
+    """What was heard while nobody sent. Lists are per RB of the band."""
+
+    noise_db: list[float] = field(default_factory=list)
+    psd_db: list[float] = field(default_factory=list)
+    barred: list[int] = field(default_factory=list)
+    """RBs with interference."""
+    usable: tuple[int, int] = (0, 0)
+    """(start, count) of the RBs that grants may use."""
+
+
+@dataclass
+class Sounder:
+    """Sounds clients one by one; ``carriers`` is kept up to date."""
+
+    lab: Lab
+    windows: WindowRunner
+    carriers: dict[str, Carrier]
+
+    def listen_to_silence(self) -> Silence:
+        """Noise and interference per RB, and the RBs they leave usable."""
+        report = self.windows.silent()
+        barred = barred_rbs(report.noise_db, self.lab.experiment.radio.barred_interference_db)
+        return Silence(report.noise_db, report.psd_db, barred, usable_run(self.lab.numerology.rb_total, barred))
+
+    def measure(self, name: str) -> ChannelMeasurement | None:
+        """Gain, SINR per RB and residual CFO over the whole band; None if the client is not heard."""
+        if name not in self.carriers:
+            self._acquire(name)
+        if name not in self.carriers or name in self.lab.roster.left_out:
+            return None
+        gain_db = 0.0
+        for _ in range(MAX_SOUNDING_TRIES):
+            burst = SoundingBurst(
+                name, self.windows.burst_id(name), 0, self.lab.numerology.rb_total,
+                tx_gain_db=gain_db, cfo_correction_hz=self.carriers[name].cfo_correction_hz,
+            )  # fmt: skip
+            report = self.windows.sound(burst)
+            heard = report.bursts[0]
+            if not heard.detected:
+                return None
+            if report.clipped_samples == 0:
+                break
+            gain_db -= CLIPPED_STEP_DB
+        self.carriers[name] = self.carriers[name].corrected(heard.cfo_hz)
+        return measurement_from_sounding(burst, heard, report.clipped_samples)
+
+    def _acquire(self, name: str) -> None:
+        """First contact: find the client's carrier anywhere within the crystals' tolerance."""
+        start = (self.lab.numerology.rb_total - ACQUISITION_RBS) // 2
+        burst = SoundingBurst(name, self.windows.burst_id(name), start, ACQUISITION_RBS, acquisition=True)
+        heard = self.windows.sound(burst).bursts[0]
+        if heard.detected:
+            self.carriers[name] = Carrier().corrected(heard.cfo_hz)
