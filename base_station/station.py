@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +57,15 @@ def run_base_station(
     """  # fmt: skip
     dataset = load_dataset(experiment)
     partition = partition_texts(experiment, dataset.train)
-    with _open_store(experiment, run_dir, resume, dataset, partition, device) as store:
+    with ExitStack() as stack:
+        # Addresses first: a run that cannot listen leaves no run directory behind.
         control = StationControl(experiment.clients.control_address, keys.pair, keys.clients)
-        try:
-            radio = open_base_station_radio(experiment)
-            try:
-                on_listening(control.address)
-                return _run(experiment, store, control, radio, progress, dataset, partition)
-            finally:
-                radio.close()
-        finally:
-            control.close()
+        stack.callback(control.close)
+        radio = open_base_station_radio(experiment)
+        stack.callback(radio.close)
+        store = stack.enter_context(_open_store(experiment, run_dir, resume, dataset, partition, device))
+        on_listening(control.address)
+        return _run(experiment, store, control, radio, progress, dataset, partition)
 
 
 def _open_store(
