@@ -47,12 +47,12 @@ def link_figure(data: RunData) -> Picture | None:
 
 
 def grant_map_figure(data: RunData) -> Picture | None:
-    """Who had which RBs in which round; None before the first round."""
-    if not data.rounds:
+    """Who had which RBs in which round; None if nobody was granted any."""
+    granted = [c for c in data.clients if c.rb_count > 0]
+    if not granted:
         return None
     canvas = Canvas(3.9)
     axes = canvas.axes[0]
-    granted = [c for c in data.clients if c.rb_count > 0]
     pixels = len(granted) + len(data.rounds) > _MAX_VECTOR_CELLS
     width = 0.94 if len(data.rounds) <= 60 else 1.0
     for name in data.names:
@@ -186,5 +186,7 @@ def _sinr_per_rb(axes: Any, data: RunData, present: Sequence[ClientRoundRecord])
     for c in (c for c in present if c.sinr_db and c.client in data.styles):
         style = data.styles[c.client]
         axes.plot(range(len(c.sinr_db)), c.sinr_db, color=style.colour, linestyle=style.dash, drawstyle="steps-mid")
-    axes.set(title="SINR per resource block", xlabel="resource block", ylabel="dB")
+    if not any(c.sinr_db for c in present):
+        axes.text(0.5, 0.5, "no client was heard", transform=axes.transAxes, ha="center", color=MUTED)
+    axes.set(title="SINR per resource block", xlabel="resource block", ylabel="dB", xlim=(-1, data.rb_total))
     integer_ticks(axes.xaxis)

@@ -35,7 +35,7 @@ def client_curves(axes: Any, data: RunData, value: Value) -> None:
         style = data.styles[name]
         axes.plot(
             rounds[::every], values[::every], color=style.colour, linestyle=style.dash,
-            marker=style.marker if len(rounds) <= _MARKED_ROUNDS and not many else None,
+            marker=None if len(rounds) > _MARKED_ROUNDS else "." if many else style.marker,
             linewidth=0.9 if many else 1.8, alpha=0.7 if many else 1.0,
         )  # fmt: skip
     if many and not np.isnan(matrix).all():

@@ -84,6 +84,7 @@ def bits_figure(data: RunData) -> Picture | None:
         left = [a + b for a, b in zip(left, width, strict=True)]
     axes.invert_yaxis()
     axes.grid(False, axis="y")
+    axes.margins(y=0.01)
     axes.set_xlabel("bits on air, all rounds, Mbit")
     if len(parts) > 16:
         axes.set_yticks(range(0, len(parts), math.ceil(len(parts) / 16)))
