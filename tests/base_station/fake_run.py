@@ -14,6 +14,7 @@ from protocol.configuration import Experiment, experiment_from_dict
 from protocol.random_streams import random_stream
 
 RB_TOTAL = 28
+MOST_TOGETHER = 14
 CLASSES = [
     "alt.atheism", "comp.graphics", "comp.os.ms-windows.misc", "comp.sys.ibm.pc.hardware", "comp.sys.mac.hardware",
     "comp.windows.x", "misc.forsale", "rec.autos", "rec.motorcycles", "rec.sport.baseball", "rec.sport.hockey",
@@ -57,8 +58,10 @@ def fake_client_round(experiment: Experiment, t: int, index: int, heard: bool = 
     rng = random_stream(7, "fake-client", t, member.name)
     fade_db = float(10 * np.log10(max(rng.exponential(), 0.02)))
     snr_db = (member.mean_snr_db or 0.0) + fade_db
-    wide = max((RB_TOTAL - (clients - 1)) // clients, 0)
-    sent = heard and wide > 0 and snr_db > -2
+    together = min(clients, MOST_TOGETHER)
+    wide = (RB_TOTAL - (together - 1)) // together
+    place = (index + t * together) % clients
+    sent = heard and place < together and snr_db > -2
     silent = ClientRoundRecord(
         round_index=t, client=member.name, state="not-heard", weight=1 / clients,
         samples=2000 + 97 * index, compute_s=3.2, loss=(3.0 - 0.2 * index) * math.exp(-t / 5), update_energy=4.0 / t,
@@ -77,7 +80,7 @@ def fake_client_round(experiment: Experiment, t: int, index: int, heard: bool = 
         silent, state="delivered", airtime_s=air_s, latency_predicted_s=3.4 + 0.97 * air_s, latency_s=3.4 + air_s,
         gain_db=fade_db - 80.0 + snr_db / 10, reference_snr_db=snr_db,
         sinr_db=[snr_db + float(x) for x in rng.normal(0, 0.4, RB_TOTAL)], evm_db=-min(snr_db, 30.0), cfo_hz=1500.0,
-        rb_start=index * (wide + 1), rb_count=wide, mcs="16qam-1/2" if snr_db > 14 else "qpsk-1/2",
+        rb_start=place * (wide + 1), rb_count=wide, mcs="16qam-1/2" if snr_db > 14 else "qpsk-1/2",
         bits_requested=670_000, bits_granted=payload + 800, payload_bits=payload, delivered_bits=payload - 900,
         header_bits=3000, coding_bits=blocks * CODE_BLOCK_BITS + 64 * blocks, retransmission_bits=failed * 4128,
         air_bits=blocks * CODE_BLOCK_BITS * 2 + 64 * blocks + failed * 4128, passes=2 if failed else 1,

@@ -116,6 +116,7 @@ def test_kinds_of_bits_add_up_to_the_bits_on_air(run):
         values = dict(zip(data.columns, row, strict=True))
         kinds = ("payload_bits", "headers_bits", "coding_bits", "retransmissions_bits")
         assert sum(values[k] for k in kinds) == values["air_bits"]
+        assert values["payload_bits"] == values["encoded_bits"]
     assert data.rows[-1][-1] == read_run(run).summary["uplink_air_bits"]
 
 
