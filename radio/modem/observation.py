@@ -114,8 +114,9 @@ def _track(
     if layout.data_symbols < DRIFT_TRACKING_SYMBOLS:
         return phase, np.zeros(layout.symbols)
     turned = observed * phasor(-phase)[:, None]
-    drift = track_clock_drift(turned, channel, layout.subcarriers, layout.fft_size)
-    return phase, drift * (np.arange(layout.symbols) - 0.5 * layout.symbols)
+    origin = 0.5 * (layout.training_symbols - 1)
+    drift = track_clock_drift(turned, channel, layout.subcarriers, layout.fft_size, origin)
+    return phase, drift * (np.arange(layout.symbols) - origin)
 
 
 def _observation(

@@ -62,14 +62,15 @@ def track_clock_drift(
     channel: NDArray[np.complex64],
     subcarriers: NDArray[np.int64],
     fft_size: int,
+    origin: float,
 ) -> float:
     """Residual slope per symbol and subcarrier, rad: a grid search, then two Gauss-Newton steps.
 
-    ``observed`` has its common phase removed.
+    ``observed`` has its common phase removed; ``origin`` is the symbol at which ``channel`` holds.
     """
     symbol, column = np.nonzero(observed)
     value = observed[symbol, column] * np.conj(channel[column])
-    lever = (symbol - 0.5 * len(observed)) * subcarriers[column]
+    lever = (symbol - origin) * subcarriers[column]
     unit = 2.0 * np.pi / (fft_size * len(observed))
     grid = unit * np.linspace(-DRIFT_REACH_SAMPLES, DRIFT_REACH_SAMPLES, 25)
     slope = max(grid, key=lambda candidate: _aligned(value, lever, candidate).real.sum())
