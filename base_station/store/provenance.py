@@ -21,7 +21,9 @@ def provenance() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    present = {name: found.version for name in _DISTRIBUTIONS for found in metadata.distributions(name=name)}
+    # The first one found is the one that is imported: a virtual environment lies over the system's packages.
+    found = {name: next(iter(metadata.distributions(name=name)), None) for name in _DISTRIBUTIONS}
+    present = {name: distribution.version for name, distribution in found.items() if distribution is not None}
     return {"python": platform.python_version(), **present}
 
 

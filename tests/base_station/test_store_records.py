@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import tomllib
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from base_station.dense_reference import DenseLink, DenseRound, dense_reference, equal_shares
 from base_station.store.export import export_csv, export_parquet
 from base_station.store.listing import list_runs
+from base_station.store.provenance import provenance
 from base_station.store.records import ClientRoundRecord, RoundRecord
 from base_station.store.run_store import RunStore
 from base_station.store.schema import CLIENT_ROUNDS, ROUNDS
@@ -128,6 +130,12 @@ def test_the_summary_agrees_with_the_database(run):
     assert result["final_accuracy_interval"] == [0.6241, 0.6658]
     assert "accuracy  0.645 (95 % interval 0.624 to 0.666), from 0.048" in lines
     assert "dense     LoRA at the same 8 bits" in lines
+
+
+def test_the_manifest_names_the_versions_that_are_imported():
+    versions = provenance()["versions"]
+    assert versions["numpy"] == np.__version__
+    assert versions["msgspec"] == msgspec.__version__
 
 
 def test_a_run_without_rounds_has_a_summary(tmp_path):
