@@ -57,7 +57,7 @@ def _device(device: Any) -> str:
 
 def _plain(values: Any) -> str:
     if isinstance(values, dict):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in values.items())
+        return ", ".join(f"{k} {_plain(v)}" for k, v in values.items() if v not in ("", None))
     if isinstance(values, float):
         return f"{values:.6g}"
     return str(values)

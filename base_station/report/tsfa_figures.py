@@ -51,12 +51,13 @@ def _latency_lines(axes: Any, data: RunData) -> None:
     budget_s, deadline_s = data.experiment.tsfa.latency_budget_s, data.experiment.deadline_s
     rounds = [r.round_index for r in data.rounds]
     axes.axhline(budget_s, color=INK, linewidth=1.6, label="budget")
-    highest = max((c.latency_s for c in data.took_part()), default=0.0)
+    latencies = [c.latency_s for c in data.took_part()]
+    lowest, highest = min([budget_s, *latencies]), max([budget_s, *latencies])
     if highest > 0.6 * deadline_s:
         axes.axhline(deadline_s, color=INK, linewidth=1.2, linestyle=":", label="deadline")
     axes.plot(rounds, [r.barrier_s for r in data.rounds], color=MUTED, linewidth=1.2, linestyle="--", label="barrier")
-    axes.set(title="Realised latency", ylabel="s", ylim=(0, 1.15 * max(highest, budget_s)))
-    axes.legend(loc="lower right", ncols=3)
+    axes.set(title="Realised latency", ylabel="s", ylim=(0.85 * lowest, 1.1 * highest))
+    axes.legend(loc="lower right", ncols=4)
 
 
 def bit_parts(records: Sequence[ClientRoundRecord]) -> dict[str, int]:
