@@ -1,0 +1,1 @@
+"""Data files of the radio: the MCS table and the link tables, each with its origin inside."""
