@@ -67,6 +67,8 @@ def search_round(options: Options, guard_rb: int, rb_total: int, queue_s: float)
     right neighbour gains G and whose smallest latency is L is worth at least queue_s x L - G.
     """
     caps = options.caps_s()
+    # A latency that costs more than all energy is worth loses to silence, however absurd a rate made it.
+    caps = caps[queue_s * (caps - options.floor_s) <= options.energy_total + options.tie]
     slack = options.tie + 1e-15 * queue_s * float(caps[-1])
     best = best_grants(options, guard_rb, rb_total, float(caps[-1]))
     best_value = queue_s * best.largest_latency_s - best.gain

@@ -326,3 +326,12 @@ def test_no_clients_is_an_empty_round():
 def test_numbers_that_make_no_sense_are_refused_without_a_file_too(changes, key):
     with pytest.raises(ConfigurationError, match=f"client 'a': {key}"):
         solve(band(client(**changes)))
+
+
+def test_an_absurdly_slow_rate_does_not_blur_the_others():
+    clients = [
+        ClientInstance(name="quick", weight=1.0, rate_bps=[2.0], curve=[(0, 1.0), (1, 0.0)]),
+        ClientInstance(name="crawling", weight=1.0, rate_bps=[1e-231], curve=[(0, 1.0), (1, 0.0)]),
+    ]
+    allocation = solve(Instance(rb_total=1, guard_rb=0, V=1.0, latency_model="round", queue_s=1.0, clients=clients))
+    assert allocation.objective == pytest.approx(1.5)
