@@ -170,6 +170,11 @@ def test_frozen_a_keeps_a_out_of_training_but_in_the_adapter(saved_classifier):
     assert not any(p.requires_grad for name, p in model.parameters.items() if name.endswith("lora_A.weight"))
 
 
+def test_a_new_model_runs_without_any_dropout(saved_classifier):
+    model = build_model(experiment(source="local", path=str(saved_classifier), lora_dropout=0.5), 4)
+    assert not any(module.training for module in model.network.modules())
+
+
 def test_models_that_cannot_be_used_are_refused_in_one_line(tmp_path, saved_classifier):
     (tmp_path / "config.json").write_text("{}")
     for pooling in ("mean", "native"):
