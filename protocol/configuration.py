@@ -100,7 +100,7 @@ class TrainingTable(Table, frozen=True, kw_only=True):
 class SoftTable(Table, frozen=True, kw_only=True):
     """``[soft]``: sparsified orthogonal fine-tuning (ALGORITHMS section 2)."""
 
-    orthogonality_weight: NonNegative = 10.0
+    orthogonality_weight: NonNegative = 0.01
     importance: Literal["update-energy", "product-norm"] = "update-energy"
     quant_bits: Literal[4, 8, 16, 32] = 8
     residual: Literal["on", "off"] = "on"

@@ -170,4 +170,4 @@ class RoundRecord(Struct, kw_only=True):
     solve_wall_s: float = 0.0
     wall_s: float = 0.0
     stage_wall_s: dict[str, float] = field(default_factory=dict)
-    """Seconds by stage: train, sounding, allocate, encode, uplink, aggregate, evaluate, commit."""
+    """Seconds by stage: train, sounding, allocate, encode, uplink, aggregate, evaluate."""
