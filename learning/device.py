@@ -124,4 +124,5 @@ def _step_time_s(model: AdaptedModel, tokens: Tokens, labels: NDArray[np.int64],
     started = time.process_time()
     logits = model.logits(*tokens.batch(batch))
     torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels[batch])).backward()
-    return (time.process_time() - started) / torch.get_num_threads()
+    threads: int = torch.get_num_threads()
+    return (time.process_time() - started) / threads
