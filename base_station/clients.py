@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from base_station.progress import Progress
+from protocol.configuration import ClientsTable
 from protocol.control import Rejection, StationControl
 from protocol.messages import ClientMessage, Failed, Heartbeat, Hello, StationMessage, Welcome
 
 Answer = TypeVar("Answer")
+MAX_REPLANS = 2
+"""A client whose process keeps dying gets the round's plan anew this often."""
 
 
 class Roster:
     """Talks to the clients and keeps, for the current round, who still takes part.
 
     A client is left out of a round when it says it failed, when its process was replaced, when it was silent
-    for ``liveness_timeout_s`` (wall clock), or when it sent something off the schema.
+    for ``liveness_timeout_s`` or did not answer for ``answer_timeout_s`` (wall clock), or when it sent something off
+    the schema.
     """
 
     def __init__(
-        self, control: StationControl, welcomes: Mapping[str, Welcome], liveness_timeout_s: float, progress: Progress
+        self, control: StationControl, welcomes: Mapping[str, Welcome], timeouts: ClientsTable, progress: Progress
     ) -> None:
         self._control = control
         self._welcomes = welcomes
-        self._liveness_timeout_s = liveness_timeout_s
+        self._liveness_timeout_s = timeouts.liveness_timeout_s
+        self._answer_timeout_s = timeouts.answer_timeout_s
         self._progress = progress
         self.joined: set[str] = set()
         """Clients that said hello since this base station started, and are not gone."""
@@ -74,9 +80,12 @@ class Roster:
         """  # fmt: skip
         waiting = set(names)
         answers: dict[str, Answer] = {}
+        replans: Counter[str] = Counter()
+        deadline = time.monotonic() + self._answer_timeout_s
 
         def take(name: str, message: ClientMessage) -> None:
-            if isinstance(message, Hello) and replan is not None:
+            if isinstance(message, Hello) and replan is not None and replans[name] < MAX_REPLANS:
+                replans[name] += 1
                 self.left_out.pop(name, None)
                 waiting.add(name)
                 answers.pop(name, None)
@@ -87,6 +96,9 @@ class Roster:
 
         while waiting - set(self.left_out):
             self._take_in(0.5, take)
+            if time.monotonic() > deadline:
+                for name in waiting:
+                    self.leave_out(name, f"no answer within {self._answer_timeout_s:.0f} s")
         return {name: answers[name] for name in self._welcomes if name in answers and name not in self.left_out}
 
     def _take_in(self, timeout_s: float, take: Callable[[str, ClientMessage], None]) -> None:

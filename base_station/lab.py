@@ -61,5 +61,7 @@ class Lab:
     """alpha / r."""
     samples: Mapping[str, int]
     """Training texts of each client."""
+    compute_s: Mapping[str, float]
+    """Model time of each client's local training, from the run's device profile."""
     fragment_keys: Mapping[str, bytes]
     """Key of each client's fragment tags, for this run."""

@@ -11,6 +11,7 @@ from base_station.settlement import latency_s
 from base_station.state import ServerState
 from base_station.store.records import ClientRoundRecord, RoundRecord, SignalRecord
 from base_station.tsfa.problem import ClientAllocation
+from base_station.tsfa.queues import feasibility
 from base_station.uplink import UplinkGrant
 from protocol.factors import column_overlap
 from radio.arq import ArqTracker
@@ -52,7 +53,7 @@ def round_record(
         gap=allocation.gap,
         exact=allocation.exact,
         common_queue_s=common_queue_s,
-        latency_s=max((c.latency_s for c in clients if c.weight > 0), default=0.0),
+        latency_s=max((c.latency_s for c in clients), default=0.0),
         kappa=played.state.kappa or 0.0,
         barred_rbs=played.silence.barred,
         noise_db=played.silence.noise_db,
@@ -85,7 +86,9 @@ def signal_records(played: StationRound) -> list[SignalRecord]:
             channel = np.asarray(report.channel_db, "<f4").tobytes()
             pictures = [("constellation", "<c8", report.constellation), ("channel", "<f4", channel)]
             records += [
-                SignalRecord(round_index=played.index, client=name, kind=kind, label=grant.mcs, dtype=dtype, data=data)
+                SignalRecord(
+                    round_index=played.index, client=name, kind=kind, label=grant.last_mcs, dtype=dtype, data=data
+                )
                 for kind, dtype, data in pictures
             ]
     return records
@@ -101,6 +104,8 @@ def _client_record(played: StationRound, state: ServerState, name: str, verdict:
         _fill_training(record, played, name)
         _fill_channel(record, played, name)
         _fill_allocation(record, played, name)
+    if name in played.late:
+        record.latency_s = latency_s(played, name)
     if name in played.grants:
         _fill_uplink(record, played, played.grants[name])
     record.state, record.reason = _state(played, name)
@@ -145,7 +150,7 @@ def _fill_allocation(record: ClientRoundRecord, played: StationRound, name: str)
 def _fill_uplink(record: ClientRoundRecord, played: StationRound, grant: UplinkGrant) -> None:
     arq: ArqTracker = grant.arq
     record.rb_start, record.rb_count = grant.rb_start, grant.rb_count
-    record.mcs, record.tx_gain_db = grant.mcs, grant.tx_gain_db
+    record.mcs, record.tx_gain_db = grant.last_mcs or grant.mcs, grant.tx_gain_db
     record.airtime_s = grant.air_samples / played.lab.numerology.sample_rate_hz
     record.air_bits, record.retransmission_bits = grant.air_bits, grant.retransmission_bits
     record.coding_bits = grant.coding_bits
@@ -153,8 +158,10 @@ def _fill_uplink(record: ClientRoundRecord, played: StationRound, grant: UplinkG
     record.evm_db = _mean(grant.evm_db) if grant.evm_db else None
     record.passes = arq.pass_index + 1 if arq.blocks_sent else 0
     record.blocks_sent, record.blocks_failed = arq.blocks_sent, arq.blocks_failed
-    record.fragments_delivered = len(arq.fragments)
     record.fragments_forged = arq.fragments_forged
+    if record.client in played.lab.roster.left_out:
+        return  # what arrived of it is not aggregated
+    record.fragments_delivered = len(arq.fragments)
     record.delivered_bits = min(8 * sum(len(f) for f in arq.fragments.values()), record.payload_bits)
 
 
@@ -183,7 +190,9 @@ def _note(played: StationRound, clients: list[ClientRoundRecord]) -> str:
         return "no client was heard: every sounding was lost in the noise"
     granted = [c for c in clients if c.bits_granted > 0]
     if not granted:
-        return "TSFA granted nobody any bits: the latency queues outweigh the update energy"
+        budget = feasibility([played.barrier_s], played.lab.experiment.tsfa.latency_budget_s)
+        why = "the latency queues outweigh the update energy" if budget.feasible else budget.sentence
+        return f"TSFA granted nobody any bits: {why}"
     if not any(c.fragments_delivered for c in granted):
         sent, failed = sum(c.blocks_sent for c in granted), sum(c.blocks_failed for c in granted)
         return f"nothing arrived: {failed} of {sent} code blocks failed their CRC"

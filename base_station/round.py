@@ -15,6 +15,7 @@ import numpy as np
 
 from base_station.aggregation import Aggregate, Contribution
 from base_station.channel import Carrier, ChannelMeasurement, psd_caps_db, tx_gain_db
+from base_station.checks import absurd_energies, fault_of_encoded, fault_of_ready
 from base_station.lab import Lab, Verdict
 from base_station.ledger import client_records, round_record, signal_records
 from base_station.settlement import next_state
@@ -25,7 +26,7 @@ from base_station.tsfa.problem import Allocation, ClientAllocation, ClientInstan
 from base_station.tsfa.solver import solve
 from base_station.uplink import Uplink, UplinkGrant
 from base_station.windows import WindowRunner
-from protocol.adapters import Adapter, adapter_to_bytes, zeros_like
+from protocol.adapters import Adapter, absurd_value, adapter_to_bytes, zeros_like
 from protocol.errors import UpdateFileError
 from protocol.messages import Encoded, GrantBits, Plan, Ready
 from protocol.steps import reached
@@ -36,8 +37,6 @@ from radio.rates import RateTable, choose_mcs, power_backoff_db, rate_table
 
 ENERGY_FLOOR = 1e-12
 """Floor of the round's energy scale Ebar."""
-MAX_ENERGY = 1e9
-"""An update of more energy than this is absurd for any adapter; its sender is left out."""
 
 
 class StationRound:
@@ -105,28 +104,19 @@ class StationRound:
         reached("base-station", "planned", self.index)
         answers = self.lab.roster.gather(clients, Ready, lambda _, m: m.round_index == self.index, send_plan)
         for name, message in answers.items():
-            fault = self._fault_of(name, message)
+            fault = fault_of_ready(message, self.lab.samples[name], self.lab.compute_s[name])
             if fault:
                 self.lab.roster.leave_out(name, fault)
             elif message.compute_s > self.lab.experiment.ready_deadline_s:
                 self.late.add(name)
             else:
                 self.ready[name] = message
+        for name, fault in absurd_energies(self.ready).items():
+            self.lab.roster.leave_out(name, fault)
+            del self.ready[name]
         total = sum(r.samples for r in self.ready.values())
         self.weights = {name: r.samples / total for name, r in self.ready.items()}
         reached("base-station", "ready", self.index)
-
-    def _fault_of(self, name: str, ready: Ready) -> str:
-        """Why this client's word cannot be trusted; empty if it can."""
-        if ready.samples != self.lab.samples[name]:
-            return f"it claims {ready.samples} samples, the split gave it {self.lab.samples[name]}"
-        bits = [p[0] for p in ready.curve]
-        energies = [p[1] for p in ready.curve]
-        if bits[0] != 0 or bits != sorted(set(bits)) or energies != sorted(energies, reverse=True):
-            return "its error curve does not start at zero bits, or does not fall as bits rise"
-        if energies[0] > MAX_ENERGY:
-            return f"its update energy {energies[0]:.3g} is absurd"
-        return ""
 
     # ---- channel --------------------------------------------------------------------
 
@@ -140,9 +130,14 @@ class StationRound:
                 self.channels[name] = channel
                 self.lab.progress.client(name, "sounded", channel.reference_snr_db)
         self.carriers = sounder.carriers
-        compute_s = max((r.compute_s for r in self.ready.values()), default=0.0)
-        self.barrier_s = compute_s + self.windows.model_s
+        self.barrier_s = self._last_ready_s() + self.windows.model_s
         reached("base-station", "sounded", self.index)
+
+    def _last_ready_s(self) -> float:
+        """When the last ready client was done; a late one makes everybody wait for the ready-deadline."""
+        if self.late:
+            return self.lab.experiment.ready_deadline_s
+        return max((r.compute_s for r in self.ready.values()), default=0.0)
 
     # ---- TSFA -----------------------------------------------------------------------
 
@@ -198,8 +193,9 @@ class StationRound:
         reached("base-station", "granted", self.index)
         answers = self.lab.roster.gather(granted, Encoded, lambda _, m: m.round_index == self.index)
         for name, encoded in answers.items():
-            if encoded.payload_bits > granted[name].bits:
-                self.lab.roster.leave_out(name, f"it encoded {encoded.payload_bits} bits, granted {granted[name].bits}")
+            fault = fault_of_encoded(encoded, int(granted[name].bits), self.lab.experiment.radio.fragment_bytes)
+            if fault:
+                self.lab.roster.leave_out(name, fault)
                 continue
             self.encoded[name] = encoded
             self.grants[name] = self._uplink_grant(granted[name], encoded)
@@ -246,15 +242,21 @@ class StationRound:
         if grant is None or not grant.arq.fragments or name in self.lab.roster.left_out:
             return None
         try:
-            return join_fragments(
-                grant.arq.fragments, payload_bytes=self.encoded[name].payload_bits // 8,
-                fragment_bytes=self.lab.experiment.radio.fragment_bytes, base=self.adapter,
+            delta = join_fragments(
+                grant.arq.fragments,
+                payload_bytes=self.encoded[name].payload_bits // 8,
+                fragment_bytes=self.lab.experiment.radio.fragment_bytes,
+                base=self.adapter,
                 quant_bits=self.lab.experiment.soft.quant_bits,
                 a_frozen=self.lab.experiment.training.aggregation == "freeze-a",
-            ).delta  # fmt: skip
+            ).delta
+            problem = absurd_value(delta)
         except UpdateFileError as error:
-            self.lab.roster.leave_out(name, f"its update was refused: {error}")
+            problem = str(error)
+        if problem:
+            self.lab.roster.leave_out(name, f"its update was refused: {problem}")
             return None
+        return delta
 
     def _commit(self, aggregate: Aggregate, verdict: Verdict, started: float) -> tuple[ServerState, Adapter]:
         """Queues, records, and the one commit that makes the round count."""

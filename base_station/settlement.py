@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING
 
 from base_station.state import ServerState
@@ -41,10 +42,10 @@ def latency_s(played: StationRound, name: str) -> float:
 
 
 def _measured_kappa(played: StationRound) -> float | None:
-    """Head scale that makes head and LoRA totals equal over the first round's ready clients."""
-    lora = sum(played.weights[n] * r.lora_energy for n, r in played.ready.items())
-    head = sum(played.weights[n] * r.head_energy for n, r in played.ready.items())
-    return lora / head if played.ready and head > 0 else None
+    """Head scale that makes head and LoRA totals equal in the first round: the clients' median, which no liar moves."""
+    heard = [r for r in played.ready.values() if r.lora_energy > 0 and r.head_energy > 0]
+    ratios = [r.lora_energy / r.head_energy for r in heard]
+    return statistics.median(ratios) if ratios else None
 
 
 def _participations(played: StationRound) -> dict[str, Participation]:

@@ -44,7 +44,7 @@ class Sounder:
 
     def measure(self, name: str) -> ChannelMeasurement | None:
         """Gain, SINR per RB and residual CFO over the whole band; None if the client is not heard."""
-        if name not in self.carriers:
+        if name not in self.carriers and name not in self.lab.roster.left_out:
             self._acquire(name)
         if name not in self.carriers or name in self.lab.roster.left_out:
             return None
@@ -57,6 +57,8 @@ class Sounder:
             report = self.windows.sound(burst)
             heard = report.bursts[0]
             if not heard.detected:
+                # Its carrier may have moved out of reach (another radio, say): look for it anew next round.
+                del self.carriers[name]
                 return None
             if report.clipped_samples == 0:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,8 +22,9 @@ from base_station.state import ServerState
 from base_station.store.provenance import provenance
 from base_station.store.run_store import RunStore
 from base_station.store.summary import closing_lines, summary
+from base_station.tsfa.queues import feasibility
 from learning.data import Dataset, load_dataset
-from learning.device import DeviceProfile
+from learning.device import DeviceProfile, compute_s
 from learning.partition import Partition, partition_texts
 from protocol.adapters import Adapter, adapter_from_bytes, dense_bits
 from protocol.configuration import Experiment, experiment_to_dict
@@ -30,7 +32,7 @@ from protocol.control import StationControl
 from protocol.errors import PeerLostError, RunError
 from protocol.keys import StationKeys
 from protocol.messages import Finish, Welcome
-from protocol.random_streams import derive_seed, random_stream
+from protocol.random_streams import derive_seed
 from radio.drivers import open_base_station_radio
 from radio.interface import BaseStationRadio
 from radio.limits import experiment_numerology
@@ -64,8 +66,21 @@ def run_base_station(
         radio = open_base_station_radio(experiment)
         stack.callback(radio.close)
         store = stack.enter_context(_open_store(experiment, run_dir, resume, dataset, partition, device))
+        if store.fact("finished") is not None:
+            progress.finished(f"this run is complete; its report is {write_report(store.directory)}")
+            return dict(store.fact("summary"))
         on_listening(control.address)
-        return _run(experiment, store, control, radio, progress, dataset, partition)
+        fragment_keys = {m.name: fragment_key(experiment, keys, m.name) for m in experiment.clients.members}
+        roster = Roster(control, _welcomes(experiment, store, radio, fragment_keys), experiment.clients, progress)
+        evaluator = StationEvaluator(experiment, dataset, partition)
+        lab = Lab(
+            experiment=experiment, run_id=store.manifest["run_id"], session=secrets.token_hex(8), radio=radio,
+            roster=roster, evaluator=evaluator, aggregator=AGGREGATORS[experiment.training.aggregation](), store=store,
+            progress=progress, numerology=experiment_numerology(experiment), tables=LinkTables.load(),
+            scaling=evaluator.scaling, samples={name: len(own) for name, own in partition.indices.items()},
+            compute_s=_compute_times(experiment, store), fragment_keys=fragment_keys,
+        )  # fmt: skip
+        return _play(lab, evaluator)
 
 
 def _open_store(
@@ -96,31 +111,40 @@ def _open_store(
     return RunStore.create(run_dir, experiment, manifest)
 
 
-def _run(
-    experiment: Experiment, store: RunStore, control: StationControl, radio: BaseStationRadio, progress: Progress,
-    dataset: Dataset, partition: Partition,
-) -> dict[str, Any]:  # fmt: skip
-    evaluator = StationEvaluator(experiment, dataset, partition)
-    fragment_keys = {m.name: _fragment_key(experiment, m.name) for m in experiment.clients.members}
-    roster = Roster(
-        control, _welcomes(experiment, store, radio, fragment_keys), experiment.clients.liveness_timeout_s, progress
-    )
-    lab = Lab(
-        experiment=experiment, run_id=store.manifest["run_id"], session=secrets.token_hex(8), radio=radio,
-        roster=roster, evaluator=evaluator, aggregator=AGGREGATORS[experiment.training.aggregation](), store=store,
-        progress=progress, numerology=experiment_numerology(experiment), tables=LinkTables.load(),
-        scaling=evaluator.scaling,
-        samples={name: len(indices) for name, indices in partition.indices.items()}, fragment_keys=fragment_keys,
-    )  # fmt: skip
+def _play(lab: Lab, evaluator: StationEvaluator) -> dict[str, Any]:
+    """All rounds that are not committed yet, then the test."""
+    rounds = lab.experiment.experiment.rounds
     state, adapter = _starting_point(lab, evaluator)
-    roster.wait_for_clients(experiment.clients.join_timeout_s)
-    progress.started(
-        experiment.experiment.rounds, state.round_index + 1, sorted(roster.joined), store.fact("initial_accuracy")
-    )
-    while state.round_index < experiment.experiment.rounds:
+    if state.round_index < rounds:
+        lab.roster.wait_for_clients(lab.experiment.clients.join_timeout_s)
         _insist_on_clients(lab)
+        first = state.round_index + 1
+        lab.progress.started(rounds, first, sorted(lab.roster.joined), lab.store.fact("initial_accuracy"))
+    while state.round_index < rounds:
+        if not lab.roster.joined:
+            lab.progress.warn("no client is connected; waiting for one to come back")
+            lab.roster.wait_for_any(lab.experiment.clients.join_timeout_s)
+            _insist_on_clients(lab)
         state, adapter = StationRound(lab, state, adapter).play()
     return _close(lab, adapter)
+
+
+def _insist_on_clients(lab: Lab) -> None:
+    if not lab.roster.joined:
+        raise PeerLostError(
+            f"no client joined within {lab.experiment.clients.join_timeout_s:.0f} s; "
+            f"start the clients and go on with --resume --out {lab.store.directory}"
+        )
+
+
+def _compute_times(experiment: Experiment, store: RunStore) -> dict[str, float]:
+    """Model time of each client's local training, by the run's device profile."""
+    profile = msgspec.convert(store.manifest["device"], DeviceProfile)
+    training, tokens = experiment.training, experiment.model.max_tokens
+    return {
+        m.name: compute_s(profile, training.local_steps, training.batch_size, tokens, m.compute_scale)
+        for m in experiment.clients.members
+    }
 
 
 def _welcomes(
@@ -134,13 +158,15 @@ def _welcomes(
     }
 
 
-def _fragment_key(experiment: Experiment, name: str) -> bytes:
-    """Key of a client's fragment tags.
+def fragment_key(experiment: Experiment, keys: StationKeys, name: str) -> bytes:
+    """Key of a client's fragment tags, 32 bytes; told to that client alone.
 
-    With a simulated radio it follows from the seed like everything else that reaches the air, so that a resumed
-    run is bit-identical; there is no air to forge on. A driver for real radios must draw it from ``secrets``.
+    With key files it follows from the base station's secret key, so no other client can know it, and a resumed run
+    has the same. With the throw-away keys of a local run it follows from the seed, like everything else there.
     """
-    return random_stream(experiment.experiment.seed, "fragment-key", name).bytes(FRAGMENT_KEY_BYTES)
+    secret = keys.pair.secret if experiment.clients.keys_dir is not None else "throw-away"
+    text = f"{experiment.experiment.name}\x1f{experiment.experiment.seed}\x1f{name}"
+    return hashlib.blake2b(text.encode(), key=secret.encode(), digest_size=FRAGMENT_KEY_BYTES).digest()
 
 
 def _starting_point(lab: Lab, evaluator: StationEvaluator) -> tuple[ServerState, Adapter]:
@@ -157,18 +183,6 @@ def _starting_point(lab: Lab, evaluator: StationEvaluator) -> tuple[ServerState,
     return ServerState.initial(lab.experiment), initial
 
 
-def _insist_on_clients(lab: Lab) -> None:
-    """With no client left, wait for one to come back; PeerLostError if none does."""
-    if not lab.roster.joined:
-        lab.progress.warn("no client is connected; waiting for one to come back")
-        lab.roster.wait_for_any(lab.experiment.clients.join_timeout_s)
-    if not lab.roster.joined:
-        raise PeerLostError(
-            f"no client joined within {lab.experiment.clients.join_timeout_s:.0f} s; "
-            f"start the clients and go on with --resume --out {lab.store.directory}"
-        )
-
-
 def _close(lab: Lab, adapter: Adapter) -> dict[str, Any]:
     """The test set, once; then the summary, the report, and word to the clients."""
     lab.progress.stage(lab.experiment.experiment.rounds, "test")
@@ -177,8 +191,11 @@ def _close(lab: Lab, adapter: Adapter) -> dict[str, Any]:
     lab.store.set_fact("final_accuracy_interval", list(verdict.interval))
     lab.store.set_fact("final_macro_f1", verdict.macro_f1)
     lab.store.set_fact("test_texts", verdict.texts)
-    for name in lab.roster.joined:
+    for name in lab.samples:
         lab.roster.send(name, Finish("the run is complete"))
+    budget = feasibility([r.barrier_s for r in lab.store.rounds()], lab.experiment.tsfa.latency_budget_s)
+    if not budget.feasible:
+        lab.progress.warn(budget.sentence)
     result = summary(lab.store)
     lab.store.finish(result)
     write_report(lab.store.directory)

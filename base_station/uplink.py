@@ -35,6 +35,8 @@ class UplinkGrant:
     """Payload bits of the blocks as first sent, padding included."""
     evm_db: list[float] = field(default_factory=list)
     last_report: BurstReport | None = None
+    last_mcs: str = ""
+    """MCS of the burst in ``last_report``; ``mcs`` is the next burst's."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Uplink:
             psd = report.psd_db
             heard = {r.client: r for r in report.bursts}
             for burst in bursts:
-                self._take_in(grants[burst.client], burst, heard[burst.client])
+                if burst.client not in report.lost:
+                    self._take_in(grants[burst.client], burst, heard[burst.client])
         return psd
 
     def _next_bursts(self, grants: Mapping[str, UplinkGrant]) -> list[DataBurst]:
@@ -99,7 +102,7 @@ class Uplink:
         grant.arq.received(burst.block_ids, blocks)
         if report.detected:
             grant.evm_db.append(report.evm_db)
-            grant.last_report = report
+            grant.last_report, grant.last_mcs = report, burst.mcs
         failed = sum(b is None for b in blocks)
         if failed > STEP_DOWN_SHARE * len(blocks):
             names = self.tables.mcs_names

@@ -9,6 +9,7 @@ from base_station.clients import Roster
 from base_station.store.records import BurstRecord
 from protocol.bursts import Burst, DataBurst, SoundingBurst, TransmitReport, Window, WindowKind, WindowReport
 from protocol.configuration import RadioTable
+from protocol.errors import RadioError
 from protocol.messages import DataGo, Sent, SoundingGo
 from protocol.random_streams import derive_seed
 from radio.interface import BaseStationRadio
@@ -18,7 +19,7 @@ from radio.numerology import Numerology
 
 SILENT_SAMPLES = 16_384
 """Length of the silent window: 64 FFT lengths, for a noise estimate within 0.2 dB per RB."""
-RADIO_TIMEOUT_S = 120.0
+RADIO_TIMEOUT_S = 60.0
 """Wall-clock limit for the radio to decode a window once every client has sent or is left out."""
 
 
@@ -69,20 +70,31 @@ class WindowRunner:
         sent = self._await_sent(window, [b.client for b in bursts])
         for name, message in sent.items():
             self.transmissions.setdefault(name, []).append(message.report)
-        report = self.radio.collect(RADIO_TIMEOUT_S)
+        report = self._collect([b.client for b in bursts])
+        on_air = [burst_air_samples(b, self.numerology) for b in bursts if b.client not in report.lost]
         self.model_s += window.n_samples / self.settings.sample_rate_hz
-        self.airtime_s += air / self.settings.sample_rate_hz
+        self.airtime_s += max(on_air, default=0) / self.settings.sample_rate_hz
         self._record(window, bursts, passes, report)
         return report
 
-    def _await_sent(self, window: Window, clients: Sequence[str]) -> dict[str, Sent]:
-        def leave_out_of_window() -> None:
-            for name in set(clients) & set(self.roster.left_out):
+    def _collect(self, clients: Sequence[str]) -> WindowReport:
+        """The window's report; clients that said they sent, but from whom nothing came, are left out of the round."""
+        try:
+            report = self.radio.collect(RADIO_TIMEOUT_S)
+        except RadioError:
+            for name in clients:
                 self.radio.leave_out(name)
+            report = self.radio.collect(RADIO_TIMEOUT_S)
+        for name in report.lost:
+            self.roster.leave_out(name, "nothing of its burst came within the window")
+        return report
 
+    def _await_sent(self, window: Window, clients: Sequence[str]) -> dict[str, Sent]:
         sent = self.roster.gather(clients, Sent, lambda _, m: m.window_index == window.index
                                   and m.round_index == window.round_index)  # fmt: skip
-        leave_out_of_window()
+        for name in clients:
+            if name in self.roster.left_out:
+                self.radio.leave_out(name)
         return sent
 
     def _window(self, kind: WindowKind, n_samples: int) -> Window:
@@ -98,6 +110,8 @@ class WindowRunner:
     def _record(self, window: Window, bursts: Sequence[Burst], passes: Sequence[int], report: WindowReport) -> None:
         heard = {r.client: r for r in report.bursts}
         for burst, pass_index in zip(bursts, passes, strict=True):
+            if burst.client in report.lost:
+                continue
             got = heard[burst.client]
             self.bursts.append(
                 BurstRecord(

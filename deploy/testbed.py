@@ -41,7 +41,8 @@ def run_testbed(experiment: Experiment, run_dir: Path, *, resume: bool, as_json:
                 raise clients[0].failure from None
             _tell_how_to_resume(run_dir)
             raise
-        clients[0].finish()
+        for processes in clients:  # none if the run was complete already
+            processes.finish()
     _print_summary(summary, as_json)
     return 0
 

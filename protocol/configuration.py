@@ -116,7 +116,7 @@ class TsfaTable(Table, frozen=True, kw_only=True):
     deadline_s: Positive | None = None
     """Default: three latency budgets."""
     ready_deadline_s: Positive | None = None
-    """Model time by which a client must be ready. Default: the deadline."""
+    """Model time by which a client must be ready. Default: two latency budgets, at most the deadline."""
     latency_model: Literal["per-client", "round"] = "per-client"
 
 
@@ -193,6 +193,8 @@ class ClientsTable(Table, frozen=True, kw_only=True):
     """Directory of CURVE key files; without it the local launcher makes throw-away keys."""
     liveness_timeout_s: Positive = 30.0
     """Wall-clock silence after which a client counts as gone."""
+    answer_timeout_s: Positive = 900.0
+    """Wall-clock time a client that is alive may take for one answer; then the round goes on without it."""
     join_timeout_s: Positive = 180.0
     """Wall-clock wait for the clients at the start of a run."""
 
@@ -217,8 +219,8 @@ class Experiment(Table, frozen=True, kw_only=True):
 
     @property
     def ready_deadline_s(self) -> float:
-        """Model time by which a client must be ready (default the deadline), s."""
-        return self.tsfa.ready_deadline_s or self.deadline_s
+        """Model time by which a client must be ready (default two budgets, at most the deadline), s."""
+        return self.tsfa.ready_deadline_s or min(2.0 * self.tsfa.latency_budget_s, self.deadline_s)
 
     def member(self, name: str) -> ClientTable:
         """The client called ``name``; ConfigurationError if the experiment has none."""
