@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 from protocol.errors import AddressInUseError, AirtuneError, MissingPartError, RadioError
-from radio.processes.link import Link, LinkClosedError
+from radio.processes.link import Link, LinkClosedError, LinkSilentError
 from radio.processes.messages import LinkMessage, Start, Started, StartFailed
 
 _SOURCE_ROOT = str(Path(__file__).resolve().parents[2])
+SILENCE_LIMIT_S = 60.0
+"""Wall-clock time a process may take over a step (starting, arming, sending a burst) before it counts as hung."""
 _START_ERRORS: dict[str, type[AirtuneError]] = {
     "missing": MissingPartError,
     "address-in-use": AddressInUseError,
@@ -21,11 +23,22 @@ _START_ERRORS: dict[str, type[AirtuneError]] = {
 
 
 class Child:
-    """A radio process and the link to it. Started at once; ``wait_started`` waits for its first word."""
+    """A radio process and the link to it. Started at once; ``wait_started`` waits for its first word.
 
-    def __init__(self, module: str, name: str, start: Start, peers: tuple[socket.socket, ...] = ()) -> None:
+    A process that does not answer (or take a message) within ``limit_s`` of wall clock is killed.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        name: str,
+        start: Start,
+        peers: tuple[socket.socket, ...] = (),
+        limit_s: float = SILENCE_LIMIT_S,
+    ) -> None:
         """Run ``python -m radio.processes.<module>``; ``peers`` are its ends of links to other children."""
         self.name = name
+        self._limit_s = limit_s
         self.radio_address = ""
         self._started = False
         ours, theirs = socket.socketpair()
@@ -36,20 +49,24 @@ class Child:
             command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=_child_environment()
         )
         theirs.close()
-        self.link = Link(ours)
+        self.link = Link(ours, limit_s)
         self.send(start)
 
     def send(self, message: LinkMessage) -> None:
-        """Send a message. Raises RadioError if the process has ended."""
+        """Send a message. Raises RadioError if the process has ended or hangs."""
         try:
             self.link.send(message)
+        except LinkSilentError as error:
+            raise self._hung() from error
         except LinkClosedError as error:
             raise self.died() from error
 
     def receive(self) -> LinkMessage:
-        """Next message. Raises RadioError if the process has ended."""
+        """Next message. Raises RadioError if the process has ended or hangs."""
         try:
             return self.link.receive()[0]
+        except LinkSilentError as error:
+            raise self._hung() from error
         except LinkClosedError as error:
             raise self.died() from error
 
@@ -70,6 +87,13 @@ class Child:
         code = self.exit_code(timeout_s=1.0)
         how = "closed its link" if code is None else f"was killed by signal {-code}" if code < 0 else f"exited ({code})"
         return RadioError(f"the {self.name} process {how}; start the radio anew (its stderr says more)")
+
+    def _hung(self) -> RadioError:
+        # Left alive it could answer this request in the middle of the next; dead, every later use says so.
+        self.process.kill()
+        return RadioError(
+            f"the {self.name} process did not answer within {self._limit_s:g} s and was ended; start the radio anew"
+        )
 
     def exit_code(self, timeout_s: float) -> int | None:
         """Exit status, negative for a signal, None while it runs after ``timeout_s``."""

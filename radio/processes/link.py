@@ -24,10 +24,18 @@ class LinkClosedError(Exception):
     """The process at the other end has ended (or closed its link)."""
 
 
-class Link:
-    """One end of a link. Sends and receives block; not for several threads at once."""
+class LinkSilentError(Exception):
+    """The process at the other end neither spoke nor ended within the time limit."""
 
-    def __init__(self, end: socket.socket) -> None:
+
+class Link:
+    """One end of a link. Sends and receives block; not for several threads at once.
+
+    With ``limit_s`` they raise LinkSilentError once the other end has moved no byte for that long (wall clock).
+    """
+
+    def __init__(self, end: socket.socket, limit_s: float | None = None) -> None:
+        end.settimeout(limit_s)
         self._socket = end
         self._encoder = msgspec.msgpack.Encoder(enc_hook=_plain_number)
         self._decoder: msgspec.msgpack.Decoder[AnyLinkMessage] = msgspec.msgpack.Decoder(AnyLinkMessage)
@@ -42,18 +50,20 @@ class Link:
         return self._socket.fileno()
 
     def send(self, message: LinkMessage, samples: NDArray[np.complex64] | None = None) -> None:
-        """Send ``message`` with ``samples`` (complex64) beside it. Raises LinkClosedError."""
+        """Send ``message`` with ``samples`` (complex64) beside it. Raises LinkClosedError and LinkSilentError."""
         body = self._encoder.encode(message)
         beside = np.ascontiguousarray(_NO_SAMPLES if samples is None else samples).data.cast("B")
         try:
             self._socket.sendall(_LENGTHS.pack(len(body), len(beside)) + body)
             if len(beside):
                 self._socket.sendall(beside)
+        except TimeoutError as error:
+            raise LinkSilentError(str(error)) from error
         except OSError as error:
             raise LinkClosedError(str(error)) from error
 
     def receive(self) -> tuple[LinkMessage, NDArray[np.complex64]]:
-        """Next message and the samples beside it (empty without). Raises LinkClosedError."""
+        """Next message and the samples beside it (empty without). Raises LinkClosedError and LinkSilentError."""
         body_length, samples_length = _LENGTHS.unpack(self._read(bytearray(_LENGTHS.size)))
         message = self._decoder.decode(self._read(bytearray(body_length)))
         samples = np.empty(samples_length // _NO_SAMPLES.itemsize, np.complex64)
@@ -80,6 +90,8 @@ class Link:
         while view:
             try:
                 count = self._socket.recv_into(view)
+            except TimeoutError as error:
+                raise LinkSilentError(str(error)) from error
             except OSError as error:
                 raise LinkClosedError(str(error)) from error
             if count == 0:

@@ -21,9 +21,10 @@ from protocol.errors import MissingPartError, RadioError
 from radio.drivers import open_client_radio
 from radio.drivers.simulated_base_station import SimulatedBaseStationRadio
 from radio.ether import DELIVERY_LIMIT, DeliveryHeader
+from radio.processes.children import Child
 from radio.processes.lifetime import PEER_GONE_EXIT
 from radio.processes.link import Link
-from radio.processes.messages import BurstDecoded, Start
+from radio.processes.messages import BurstDecoded, Finish, Start, TransmitBurst
 from radio.processes.receiver import share
 
 REPOSITORY = Path(__file__).parents[2]
@@ -71,6 +72,32 @@ def test_a_client_radio_that_died_says_so_and_the_others_are_heard(lab):
     report = lab.base_station.collect(TIMEOUT_S)
     assert report.lost == ["c0"]
     assert [burst.detected for burst in report.bursts] == [False, True]
+
+
+def test_a_radio_process_that_hangs_is_named_and_ended():
+    start = Start(lab_experiment((20.0,)), "c0", "tcp://127.0.0.1:9")
+    child = Child("transmitter", "transmitter of 'c0'", start, limit_s=0.3)
+    try:
+        child.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(RadioError, match=r"transmitter of 'c0' process did not answer within 0.3 s"):
+            child.wait_started()
+        assert child.exit_code(timeout_s=10.0) == -signal.SIGKILL
+        with pytest.raises(RadioError, match=r"transmitter of 'c0'.*killed by signal 9"):
+            child.send(Finish())
+    finally:
+        child.close()
+
+
+def test_a_radio_process_that_takes_no_more_messages_counts_as_hung():
+    start = Start(lab_experiment((20.0,)), "c0", "tcp://127.0.0.1:9")
+    child = Child("transmitter", "transmitter of 'c0'", start, limit_s=0.3)
+    burst = data_burst("c0", 0, 8, "qpsk-1/2", 1, 1)
+    try:
+        child.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(RadioError, match="did not answer within"):
+            child.send(TransmitBurst(Window("s", 0, 0, "data", 2**16), burst, [bytes(2**22)]))
+    finally:
+        child.close()
 
 
 PARENT = """
