@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeVar
@@ -11,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from protocol.curves import curve_fault
 from protocol.errors import ConfigurationError
 
 CurvePoint = tuple[int | float, float]
@@ -160,12 +160,7 @@ def _check_range(values: Sequence[float], where: str) -> None:
 
 
 def _check_curve(curve: Sequence[CurvePoint], where: str) -> None:
-    if not curve or curve[0][0] != 0:
-        raise ConfigurationError(f"{where}: the first point must be the one of zero bits")
-    for bits, energy in curve:
-        _check_range((bits, energy), where)
-    for (bits, energy), (next_bits, next_energy) in itertools.pairwise(curve):
-        if next_bits <= bits:
-            raise ConfigurationError(f"{where}: bits must ascend, but {next_bits:g} follows {bits:g}")
-        if next_energy > energy:
-            raise ConfigurationError(f"{where}: energy must not rise, but {next_energy:g} follows {energy:g}")
+    _check_range([value for point in curve for value in point], where)
+    fault = curve_fault(curve)
+    if fault:
+        raise ConfigurationError(f"{where}: {fault}")
