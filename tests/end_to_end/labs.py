@@ -62,7 +62,7 @@ def write_model(directory: Path) -> None:
     BertForSequenceClassification(config).save_pretrained(directory)
 
 
-def tiny_experiment(directory: Path, clients: int = 2, **tables: dict[str, Any]) -> Experiment:
+def tiny_experiment(directory: Path, client_count: int = 2, **tables: dict[str, Any]) -> Experiment:
     """An experiment on the tiny model; keyword arguments override keys by table."""
     if not (directory / "model").exists():
         write_model(directory / "model")
@@ -83,7 +83,7 @@ def tiny_experiment(directory: Path, clients: int = 2, **tables: dict[str, Any])
         "channel": {"model": "awgn"},
         "clients": {
             "device": "reference-2core",
-            "members": [{"name": f"edge-{i + 1}", "mean_snr_db": 15.0 + 3 * i} for i in range(clients)],
+            "members": [{"name": f"edge-{i + 1}", "mean_snr_db": 15.0 + 3 * i} for i in range(client_count)],
         },
     }  # fmt: skip
     for table, values in tables.items():
@@ -144,8 +144,9 @@ def run_lab(experiment: Experiment, run_dir: Path, resume: bool = False) -> tupl
         experiment, run_dir, load_station_keys(keys_dir, names), progress, resume=resume,
         device=lambda: load_profile(experiment.clients.device), on_listening=on_listening,
     )  # fmt: skip
-    threads[0].join(timeout=30)
-    assert not threads[0].is_alive(), "the clients did not end with the run"
+    for thread in threads:  # none if the run was complete already
+        thread.join(timeout=30)
+        assert not thread.is_alive(), "the clients did not end with the run"
     assert not failures, failures
     return summary, progress
 

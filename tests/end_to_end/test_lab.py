@@ -1,5 +1,7 @@
 """The round from both sides, over real sockets and a real simulated radio, with a tiny model."""
 
+import sqlite3
+
 import msgspec
 import numpy as np
 import pytest
@@ -117,6 +119,8 @@ def test_a_resumed_run_and_an_unbroken_one_agree(tmp_path):
     run_lab(shorter, tmp_path / "broken")
     text = (tmp_path / "broken" / "config.toml").read_text()
     (tmp_path / "broken" / "config.toml").write_text(text.replace("rounds = 2", "rounds = 3"))
+    with sqlite3.connect(tmp_path / "broken" / "run.sqlite") as database:
+        database.execute("DELETE FROM facts WHERE name IN ('finished', 'summary')")
     run_lab(unbroken, tmp_path / "broken", resume=True)
     assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
 
@@ -126,7 +130,7 @@ def test_the_other_aggregations_learn_over_the_radio(tmp_path, aggregation):
     residual = "off" if aggregation == "exact" else "on"
     experiment = tiny_experiment(
         tmp_path,
-        clients=3,
+        client_count=3,
         experiment={"rounds": 4},
         training={"aggregation": aggregation, "local_steps": 10, "learning_rate": 0.02},
         soft={"residual": residual},
@@ -138,3 +142,27 @@ def test_the_other_aggregations_learn_over_the_radio(tmp_path, aggregation):
     assert rounds[-1].loss < rounds[0].loss
     assert summary["uplink_payload_bits"] > 0
     assert all(r.covariance == 0.0 for r in rounds)
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    experiment = tiny_experiment(tmp_path, experiment={"rounds": 1})
+    first, _ = run_lab(experiment, tmp_path / "run")
+    before = (tmp_path / "run" / "run.sqlite").read_bytes()
+    again, progress = run_lab(experiment, tmp_path / "run", resume=True)
+    assert again == first
+    assert "complete" in progress.closing
+    assert (tmp_path / "run" / "run.sqlite").read_bytes() == before
+
+
+def test_a_late_client_is_left_out_and_holds_the_others_until_the_ready_deadline(tmp_path):
+    members = [{"name": "edge-1", "mean_snr_db": 20.0}, {"name": "edge-2", "mean_snr_db": 20.0, "compute_scale": 50.0}]
+    experiment = tiny_experiment(tmp_path, experiment={"rounds": 2}, clients={"members": members})
+    run_lab(experiment, tmp_path / "run")
+    with RunStore.read(tmp_path / "run") as store:
+        records = {(r.round_index, r.client): r for r in store.clients()}
+        rounds = list(store.rounds())
+    assert [records[t, "edge-2"].state for t in (1, 2)] == ["late", "late"]
+    assert records[1, "edge-1"].weight == 1.0
+    assert all(r.barrier_s >= experiment.ready_deadline_s for r in rounds)
+    assert records[1, "edge-2"].latency_s == experiment.deadline_s
+    assert records[2, "edge-2"].residual_energy > 0.0
