@@ -142,7 +142,7 @@ class RadioTable(Table, frozen=True, kw_only=True):
     """An RB whose silent-window power exceeds the median by this much is barred."""
     max_passes: Count = 6
     """ARQ passes over one update, the first one included."""
-    fragment_bytes: Annotated[int, Meta(ge=64, le=65536)] = 2006
+    fragment_bytes: Annotated[int, Meta(ge=64, le=65535)] = 2006
     """Bytes of one fragment, its own header included; 2006, a length and the tag fill 8 code blocks."""
 
 
@@ -158,7 +158,7 @@ class ChannelTable(Table, frozen=True, kw_only=True):
     """Extra attenuation between every client and the base station."""
     carrier_offset_ppm: Annotated[float, Meta(ge=0.0, le=50.0)] = 10.0
     """Crystal error of each radio, uniform within plus or minus this; it moves carrier and clock."""
-    minimum_fade_db: float = -20.0
+    minimum_fade_db: Annotated[float, Meta(ge=-60.0, le=0.0)] = -20.0
     """A Rayleigh fade is redrawn below this gain (lower fades need a longer wait than a round)."""
     inverted_fraction: Fraction = 0.0
     """Fault: this fraction of 280-sample stretches of every data burst arrives with its sign inverted."""
@@ -282,7 +282,10 @@ def _override(raw: dict[str, Any], text: str) -> None:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value
-    raw.setdefault(table, {})[name] = parsed
+    values = raw.setdefault(table, {})
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"--set {text}: [{table}] must be a table, but the file has {table} = {values!r}")
+    values[name] = parsed
 
 
 def _reject_unknown_keys(raw: Any, table: type[Struct], origin: str, where: str) -> None:

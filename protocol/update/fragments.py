@@ -20,7 +20,8 @@ from protocol.update.records import DecodedUpdate, RecordReader, record_bytes
 _OFFSET = struct.Struct("<H")
 FRAGMENT_HEADER_BYTES = _OFFSET.size
 MINIMUM_FRAGMENT_BYTES = FRAGMENT_HEADER_BYTES + HEADER_BYTES
-MAXIMUM_FRAGMENT_BYTES = 65536
+MAXIMUM_FRAGMENT_BYTES = 65535
+"""The radio tells a fragment's length in two bytes."""
 _NO_START = 0xFFFF
 
 

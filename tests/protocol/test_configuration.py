@@ -26,7 +26,8 @@ def written(tmp_path, text):
 def test_defaults_fill_what_a_file_leaves_out(tmp_path):
     experiment = load_experiment(written(tmp_path, GOOD))
     assert (experiment.training.local_steps, experiment.training.batch_size) == (3, 16)
-    assert experiment.deadline_s == experiment.ready_deadline_s == 3 * experiment.tsfa.latency_budget_s
+    assert experiment.deadline_s == 3 * experiment.tsfa.latency_budget_s
+    assert experiment.ready_deadline_s == 2 * experiment.tsfa.latency_budget_s
 
 
 def test_a_resolved_experiment_reads_back_as_itself(tmp_path):
@@ -61,6 +62,8 @@ def test_overrides_take_numbers_text_and_lists(tmp_path):
         (("= 3", "= 3\n[radio]\ntx_power_dbm = nan"), r"radio\.tx_power_dbm: nan is not"),
         (("= 3", '= 3\naggregation = "exact"'), r'requires soft\.residual = "off"'),
         (("= 3", '= 3\n[model]\nsource = "local"'), "belong together"),
+        (("= 3", "= 3\n[radio]\nfragment_bytes = 65536"), r"radio\.fragment_bytes: .*<= 65535"),
+        (("= 3", "= 3\n[channel]\nminimum_fade_db = 40.0"), r"channel\.minimum_fade_db: .*<= 0"),
         (("= 3", "= "), "not valid TOML"),
     ],
 )
@@ -76,6 +79,12 @@ def test_what_is_wrong_is_told_with_the_file(tmp_path, change, told):
 def test_overrides_that_are_none_are_refused(tmp_path, override):
     with pytest.raises(ConfigurationError):
         load_experiment(written(tmp_path, GOOD), [override])
+
+
+def test_an_override_into_what_is_no_table_is_told(tmp_path):
+    path = written(tmp_path, "radio = 5\n" + GOOD)
+    with pytest.raises(ConfigurationError, match=r"\[radio\] must be a table, but the file has radio = 5"):
+        load_experiment(path, ["radio.guard_rb=1"])
 
 
 def test_a_missing_file_is_named(tmp_path):

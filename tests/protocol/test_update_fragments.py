@@ -14,7 +14,7 @@ from protocol.update.fragments import FRAGMENT_HEADER_BYTES, cut_fragments, frag
 
 BASE = random_base()
 DELTA = random_change(BASE)
-SIZES = (25, 32, 41, 64, 300, 65536)
+SIZES = (25, 32, 41, 64, 300, 65535)
 
 
 def joined(fragments, file, size, bits=8, base=BASE, **options):

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.update.fragments import MAXIMUM_FRAGMENT_BYTES
 from radio.fragments import ForgedFragmentError, FragmentTagger, blocks_per_fragment, payload_share
 
 KEY = bytes(range(32))
@@ -13,6 +14,11 @@ def test_a_sealed_fragment_opens_to_itself(fragment, index):
     blocks = TAGGER.seal(index, fragment)
     assert len(blocks) == blocks_per_fragment(len(fragment))
     assert TAGGER.open(index, blocks) == fragment
+
+
+def test_the_largest_fragment_of_an_update_can_be_sealed():
+    fragment = bytes(MAXIMUM_FRAGMENT_BYTES)
+    assert TAGGER.open(0, TAGGER.seal(0, fragment)) == fragment
 
 
 @given(st.integers(0, 2014), st.integers(0, 7))
