@@ -28,6 +28,8 @@ from protocol.messages import (
 )
 
 HEARTBEAT_INTERVAL_S = 1.0
+NAME_IN_USE_PATIENCE_S = 15.0
+"""How long a client waits for its name: longer than the base station holds it for one that was killed."""
 _HELLO_RETRY_S = 1.0
 _POLL_MS = 200
 _WRONG_KEY_FAILURES = 3
@@ -37,15 +39,20 @@ _WRONG_KEY_FAILURES = 3
 class ClientControl:
     """DEALER with CURVE. A background thread connects, reconnects, says hello and sends a heartbeat every second.
 
-    ``patience_s``: wall-clock time without a base station (or with the name in use elsewhere) before it gives up.
+    ``patience_s``: wall-clock time without a base station before it gives up; ``in_use_patience_s``: the same with
+    a base station that says that another process has the name.
     Whatever ends the connection for good is raised by the next ``send`` or ``receive``: AccessError for a wrong
     key or a refusal, PeerLostError if nobody answers.
     """
 
-    def __init__(self, address: str, name: str, keys: ClientKeys, patience_s: float = 60.0) -> None:
+    def __init__(
+        self, address: str, name: str, keys: ClientKeys, patience_s: float = 60.0,
+        in_use_patience_s: float = NAME_IN_USE_PATIENCE_S,
+    ) -> None:  # fmt: skip
         self.address = address
         self.name = name
         self._patience_s = patience_s
+        self._in_use_patience_s = in_use_patience_s
         self._instance = secrets.token_hex(8)
         self._inbox: queue.SimpleQueue[StationMessage | AirtuneError] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -56,6 +63,7 @@ class ClientControl:
         self._greeted = False
         self._failures = 0
         self._waiting_since_s = time.monotonic()
+        self._in_use_since_s: float | None = None
         self._hello_at_s: float | None = None
         self._beat_at_s = 0.0
         self._context = zmq.Context()
@@ -147,6 +155,7 @@ class ClientControl:
             self._hello_at_s = 0.0
         elif kind == zmq.EVENT_DISCONNECTED and self._connected:
             self._connected = self._greeted = False
+            self._in_use_since_s = None
             self._waiting_since_s = time.monotonic()
         elif kind == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             raise AccessError(
@@ -168,18 +177,19 @@ class ClientControl:
         if not isinstance(message, Refused):
             if isinstance(message, Welcome):
                 self._greeted = True
+                self._in_use_since_s = None
             self._inbox.put(message)
             return
         if not message.retry:
             raise AccessError(f"{self.address}: the base station refused '{self.name}': {message.reason}")
         now_s = time.monotonic()
-        if self._greeted:
-            self._greeted = False
-            self._waiting_since_s = now_s
-        if message.reason == NAME_IN_USE and now_s - self._waiting_since_s > self._patience_s:
-            raise AccessError(
-                f"{self.address}: another process is '{self.name}' there; end it, or use a name of your own"
-            )
+        self._greeted = False
+        if message.reason == NAME_IN_USE:
+            self._in_use_since_s = self._in_use_since_s or now_s
+            if now_s - self._in_use_since_s > self._in_use_patience_s:
+                raise AccessError(
+                    f"{self.address}: another process is '{self.name}' there; end it, or use a name of your own"
+                )
         self._hello_at_s = now_s + _HELLO_RETRY_S
 
     def _speak(self, now_s: float) -> None:

@@ -36,9 +36,9 @@ class Testbed:
         self._stack.callback(self.station.close)
         return self.station
 
-    def client(self, name: str, pair: KeyPair | None = None, patience_s: float = 60.0) -> ClientControl:
+    def client(self, name: str, pair: KeyPair | None = None, **patience_s: float) -> ClientControl:
         keys = ClientKeys(pair or self.client_pairs[name], self.pair.public)
-        client = ClientControl(self.station.address, name, keys, patience_s)
+        client = ClientControl(self.station.address, name, keys, **patience_s)
         self._stack.callback(client.close)
         return client
 

@@ -10,7 +10,9 @@ import zmq
 from control_support import READY, WAIT_S, WELCOME, Testbed, testbed
 
 from protocol.control import ClientControl, Rejection, StationControl
+from protocol.control.client import NAME_IN_USE_PATIENCE_S
 from protocol.control.codec import encode_from_client
+from protocol.control.roster import TAKEOVER_SILENCE_S
 from protocol.control.wire import secure_socket
 from protocol.errors import AccessError, AddressInUseError, ConfigurationError, PeerLostError, ProtocolError
 from protocol.keys import ClientKeys, new_pair
@@ -152,10 +154,11 @@ def test_a_second_instance_waits_until_the_first_is_silent():
         assert bed.next_message(second) == WELCOME
 
 
-def test_an_instance_that_cannot_have_its_name_gives_up():
+def test_an_instance_that_cannot_have_its_name_gives_up_long_before_one_without_a_base_station():
+    assert TAKEOVER_SILENCE_S < NAME_IN_USE_PATIENCE_S <= 15.0
     with testbed("a") as bed:
         bed.joined("a")
-        second = bed.client("a", patience_s=0.5)
+        second = bed.client("a", patience_s=600.0, in_use_patience_s=0.5)
         with pytest.raises(AccessError, match="another process is 'a'"):
             second.receive(WAIT_S)
 
