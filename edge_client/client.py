@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from edge_client.joining import check_same_experiment, reachable_radio_address
 from edge_client.memory import RoundMemory
 from edge_client.round import ClientRound
 from edge_client.trainer import LocalTrainer, SharedModel
@@ -84,10 +85,12 @@ class ClientSession:
     def _join(self, welcome: Welcome) -> None:
         """Start afresh with a radio of its own: the base station is new, or the radio failed."""
         experiment = experiment_from_dict(msgspec.json.decode(welcome.experiment_json), "the base station's experiment")
+        check_same_experiment(self._model.experiment, experiment)
         device = msgspec.json.decode(welcome.device_json, type=DeviceProfile)
         if self._radio is not None:
             self._radio.close()
-        self._radio = open_client_radio(self.name, experiment, welcome.radio_address)
+        radio_address = reachable_radio_address(welcome.radio_address, self.control.address)
+        self._radio = open_client_radio(self.name, experiment, radio_address)
         self._welcome = welcome
         self._round = ClientRound(
             self.name, experiment, welcome.run_id, welcome.fragment_key,
@@ -101,8 +104,9 @@ def run_client(
 ) -> None:
     """Run the identities ``names`` until the base station finishes the run.
 
-    Raises AccessError if an identity is refused, PeerLostError if no base station is heard for the experiment's
-    ``join_timeout_s``, RadioError and DataError as they come.
+    Raises AccessError if an identity is refused, ConfigurationError if the base station runs another experiment,
+    PeerLostError if no base station is heard for the experiment's ``join_timeout_s``, RadioError and DataError as
+    they come.
     """
     model = SharedModel(experiment)
     sessions: list[ClientSession] = []

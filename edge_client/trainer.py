@@ -19,23 +19,23 @@ class SharedModel:
     """Model, data and partition of an experiment, loaded once per process when first needed."""
 
     def __init__(self, experiment: Experiment) -> None:
-        self._experiment = experiment
+        self.experiment = experiment
 
     @cached_property
     def dataset(self) -> Dataset:
         """The experiment's texts."""
-        return load_dataset(self._experiment)
+        return load_dataset(self.experiment)
 
     @cached_property
     def partition(self) -> Partition:
         """Which texts are whose."""
-        return partition_texts(self._experiment, self.dataset.train)
+        return partition_texts(self.experiment, self.dataset.train)
 
     @cached_property
     def model(self) -> AdaptedModel:
         """The transformer with its LoRA."""
-        configure_torch(self._experiment.training.threads)
-        return build_model(self._experiment, len(self.dataset.class_names))
+        configure_torch(self.experiment.training.threads)
+        return build_model(self.experiment, len(self.dataset.class_names))
 
 
 class LocalTrainer:
