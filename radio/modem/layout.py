@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from protocol.bursts import Burst, DataBurst, SoundingBurst
 from protocol.errors import RadioError
 from radio.modem.mcs import Mcs, McsTable
-from radio.numerology import Numerology
+from radio.numerology import DEFAULT_2MSPS, Numerology
 
 MAX_BURST_SAMPLES = 2**18 - 4096
 """Longest burst, full-rate samples; the rest of 2^18 is for filter tails, zeros and slow clocks."""
@@ -113,12 +113,17 @@ def branch_samples(burst: Burst, numerology: Numerology) -> int:
     return burst_layout(burst, numerology).samples
 
 
-def burst_coded_bits(burst: Burst) -> int:
-    """Coded bits on the air (data resource elements that carry blocks, times bits per symbol); 0 for a sounding."""
+def burst_coded_bits(burst: Burst, numerology: Numerology = DEFAULT_2MSPS) -> int:
+    """Bits on the air: data resource elements times bits per symbol; 0 for a sounding.
+
+    The elements that fill the last OFDM symbol beyond the code blocks are modulated and so they count.
+    """
     if isinstance(burst, SoundingBurst):
         return 0
     mcs = McsTable.load()[burst.mcs]
-    return _block_elements(len(burst.block_ids), mcs) * mcs.bits_per_symbol
+    loaded, _ = _loaded(numerology, burst.rb_start, burst.rb_count)
+    symbols = _data_symbols(len(loaded), len(burst.block_ids), mcs)
+    return _data_elements(len(loaded), symbols) * mcs.bits_per_symbol
 
 
 def max_blocks(

@@ -65,7 +65,7 @@ def _absent(burst: Burst, numerology: Numerology) -> BurstReport:
         detected=False,
         blocks=[None] * len(burst.block_ids) if isinstance(burst, DataBurst) else [],
         air_samples=burst_air_samples(burst, numerology),
-        coded_bits=burst_coded_bits(burst),
+        coded_bits=burst_coded_bits(burst, numerology),
     )
 
 
@@ -95,7 +95,7 @@ def _report(
         sinr_db=_db(seen.power / seen.noise).tolist(),
         blocks=blocks,
         air_samples=burst_air_samples(burst, numerology),
-        coded_bits=burst_coded_bits(burst),
+        coded_bits=burst_coded_bits(burst, numerology),
         constellation=_spread(equalised).tobytes(),
         channel_db=_db(per_subcarrier / sent_power).tolist(),
     )
