@@ -93,8 +93,9 @@ def bits_figure(data: RunData) -> Picture | None:
     columns = ["payload_bits", "delivered_bits", "header_bits", "coding_bits", "retransmission_bits", "air_bits"]
     return Picture(
         "bits", "What the bits on air were spent on",
-        "Payload: the updates themselves, as first sent. Headers: fragment headers, tags, block CRCs and padding. "
-        "Coding: redundancy of the channel code. Retransmissions: everything sent after the first pass.",
+        "Payload: the updates themselves, as first sent. Headers: fragment headers, tags and padding. Coding: block "
+        "CRCs, the channel code's redundancy and what fills the last OFDM symbol. Retransmissions: everything sent "
+        "after the first pass.",
         canvas.svg("bits", "Stacked bars of bits on air per client and kind"),
         [client_table(data, "bits", columns)],
     )  # fmt: skip

@@ -51,9 +51,9 @@ class ClientRoundRecord(Struct, kw_only=True):
     delivered_bits: int = 0
     """Payload bits in fragments that arrived and were committed."""
     header_bits: int = 0
-    """Fragment headers and tags, block CRCs and padding, as first sent."""
+    """Fragment headers and tags, and padding up to whole code blocks, as first sent."""
     coding_bits: int = 0
-    """Redundancy of the channel code as first sent."""
+    """Block CRCs, redundancy of the channel code and filling of the last OFDM symbol, as first sent."""
     retransmission_bits: int = 0
     """Air bits of every pass after the first."""
     air_bits: int = 0
