@@ -6,11 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
-def initial_queue_s(budget_s: float) -> float:
-    """The queue before the first round: one budget, so that latency has a price from the start."""
-    return budget_s
-
-
 def next_queue_s(queue_s: float, realised_latency_s: float, budget_s: float) -> float:
     """The queue after a round, s: it grows by what the round took beyond the budget, never below 0."""
     return max(queue_s + realised_latency_s - budget_s, 0.0)

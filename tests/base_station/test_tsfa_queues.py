@@ -7,7 +7,6 @@ from base_station.tsfa.energies import scale_energies
 from base_station.tsfa.problem import ClientInstance, Instance
 from base_station.tsfa.queues import (
     feasibility,
-    initial_queue_s,
     mean_latency_limit_s,
     next_queue_s,
     realised_latency_s,
@@ -24,7 +23,7 @@ def test_the_mean_latency_of_any_record_is_bounded_by_its_queue():
     for seed in range(20):
         rng = random_stream(seed, "queue-record")
         latencies = rng.gamma(2.0, rng.uniform(0.5, 4.0), ROUNDS)
-        queue = initial_queue_s(BUDGET_S)
+        queue = BUDGET_S
         for latency in latencies:
             previous, queue = queue, next_queue_s(queue, float(latency), BUDGET_S)
             assert queue == max(previous + latency - BUDGET_S, 0.0)
@@ -33,7 +32,7 @@ def test_the_mean_latency_of_any_record_is_bounded_by_its_queue():
 
 
 def test_the_bound_is_tight_while_the_queue_never_empties():
-    queue = initial_queue_s(BUDGET_S)
+    queue = BUDGET_S
     for _ in range(10):
         queue = next_queue_s(queue, BUDGET_S + 0.5, BUDGET_S)
     assert mean_latency_limit_s(BUDGET_S, queue, 10, BUDGET_S) == pytest.approx(BUDGET_S + 0.5)
@@ -45,7 +44,7 @@ def play(grant_mean_s):
     counts = np.arange(1, 9)
     bits = [0, *(20_000 * np.arange(1, 9)).tolist()]
     weights = [0.2, 0.3, 0.5]
-    queues = [initial_queue_s(BUDGET_S)] * 3
+    queues = [BUDGET_S] * 3
     record, grants = [], []
     for _ in range(ROUNDS):
         grant_s = float(grant_mean_s * rng.uniform(0.8, 1.2))
