@@ -105,7 +105,6 @@ class WindowReport(Struct, frozen=True):
     psd_db: list[float] = field(default_factory=list)
     """Power spectral density of the window, 256 bins centred on the carrier, dB per bin."""
     clipped_samples: int = 0
-    overruns: int = 0
     lost: list[str] = field(default_factory=list)
     """Expected transmitters that never delivered."""
     stage_s: dict[str, float] = field(default_factory=dict)
