@@ -14,6 +14,7 @@ from base_station.tsfa.problem import ClientAllocation
 from base_station.tsfa.queues import feasibility
 from base_station.uplink import UplinkGrant
 from protocol.factors import column_overlap
+from protocol.messages import Ready
 from radio.arq import ArqTracker
 
 if TYPE_CHECKING:
@@ -99,22 +100,21 @@ def _client_record(played: StationRound, state: ServerState, name: str, verdict:
         round_index=played.index, client=name, state="gone", queue_s=state.queue_s[name],
         accuracy=verdict.client_accuracy.get(name),
     )  # fmt: skip
-    ready = played.ready.get(name)
-    if ready is not None:
-        _fill_training(record, played, name)
+    trained = played.ready.get(name) or played.late.get(name)
+    if trained is not None:
+        _fill_training(record, trained)
+        record.weight, record.latency_s = played.weights.get(name, 0.0), latency_s(played, name)
+    if name in played.ready:
         _fill_channel(record, played, name)
         _fill_allocation(record, played, name)
-    if name in played.late:
-        record.latency_s = latency_s(played, name)
     if name in played.grants:
         _fill_uplink(record, played, played.grants[name])
     record.state, record.reason = _state(played, name)
     return record
 
 
-def _fill_training(record: ClientRoundRecord, played: StationRound, name: str) -> None:
-    ready = played.ready[name]
-    record.weight, record.samples = played.weights[name], ready.samples
+def _fill_training(record: ClientRoundRecord, ready: Ready) -> None:
+    record.samples = ready.samples
     record.compute_s, record.loss, record.train_wall_s = ready.compute_s, ready.loss, ready.wall_s
     record.bits_requested, record.update_energy = ready.curve[-1][0], ready.curve[0][1]
     record.unsent_energy = ready.curve[0][1]
@@ -122,7 +122,6 @@ def _fill_training(record: ClientRoundRecord, played: StationRound, name: str) -
     record.head_energy, record.residual_energy = ready.head_energy, ready.residual_energy
     record.residual_lost = ready.residual_lost
     record.cosine_mean, record.cosine_worst = ready.cosine_mean, ready.cosine_worst
-    record.latency_s = latency_s(played, name)
 
 
 def _fill_channel(record: ClientRoundRecord, played: StationRound, name: str) -> None:

@@ -53,7 +53,7 @@ class StationRound:
         )  # fmt: skip
         self.stage_wall_s: dict[str, float] = {}
         self.ready: dict[str, Ready] = {}
-        self.late: set[str] = set()
+        self.late: dict[str, Ready] = {}
         self.silence = Silence()
         self.psd_db: list[float] = []
         self.carriers: dict[str, Carrier] = dict(state.carriers)
@@ -108,7 +108,7 @@ class StationRound:
             if fault:
                 self.lab.roster.leave_out(name, fault)
             elif message.compute_s > self.lab.experiment.ready_deadline_s:
-                self.late.add(name)
+                self.late[name] = message
             else:
                 self.ready[name] = message
         for name, fault in absurd_energies(self.ready).items():
