@@ -75,7 +75,7 @@ def psd_caps_db(reference_snr_db: Mapping[str, float], psd_cap_db: float, max_sp
     """How far each client's power per RB may exceed its full-band level, dB (may be negative).
 
     No client's received power per RB may exceed the weakest one's by more than ``max_spread_db``
-    (DESIGN section 3); ``reference_snr_db`` holds the clients that can be heard at all.
+    (docs/design.md, section 3); ``reference_snr_db`` holds the clients that can be heard at all.
     """
     if not reference_snr_db:
         return {}

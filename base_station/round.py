@@ -1,4 +1,4 @@
-"""The base station's side of the round, top to bottom (DESIGN section 2).
+"""The base station's side of the round, top to bottom (docs/design.md, section 2).
 
 plan -> ready -> silent window -> sounding -> TSFA -> grants -> uplink with ARQ -> aggregate -> evaluate -> commit.
 ``edge_client/round.py`` is the other side. Radio, control plane, evaluator and store are injected, so the same
@@ -160,7 +160,7 @@ class StationRound:
         )  # fmt: skip
 
     def _instance(self) -> Instance:
-        """The round as a TSFA problem; energies are scaled by Ebar (ALGORITHMS section 4)."""
+        """The round as a TSFA problem; energies are scaled by Ebar (docs/algorithms.md, section 4)."""
         tsfa = self.lab.experiment.tsfa
         names = list(self.ready)
         curves = scale_energies([self.ready[n].curve for n in names], [self.weights[n] for n in names], ENERGY_FLOOR)

@@ -10,7 +10,7 @@ from base_station.windows import WindowRunner
 from protocol.bursts import SoundingBurst
 
 ACQUISITION_RBS = 16
-"""A first-contact burst may be at most 1 MHz wide (DESIGN section 3)."""
+"""A first-contact burst may be at most 1 MHz wide (docs/design.md, section 3)."""
 MAX_SOUNDING_TRIES = 3
 CLIPPED_STEP_DB = 10.0
 """A clipped sounding is repeated this much lower."""

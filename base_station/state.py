@@ -23,7 +23,7 @@ class ServerState(Struct):
 
     @classmethod
     def initial(cls, experiment: Experiment) -> ServerState:
-        """Before the first round: every queue starts at the latency budget (ALGORITHMS section 4)."""
+        """Before the first round: every queue starts at the latency budget (docs/algorithms.md, section 4)."""
         budget = experiment.tsfa.latency_budget_s
         return cls(queue_s={m.name: budget for m in experiment.clients.members}, common_queue_s=budget)
 

@@ -2,7 +2,7 @@
 
 The residual is never stored as such. It follows from the update of the last round the base station
 committed of this client and from what arrived of it, both named by the base station in the next plan
-(DESIGN section 2). So a client killed at any moment comes back with exactly the residual it should have.
+(docs/design.md, section 2). So a client killed at any moment comes back with exactly the residual it should have.
 """
 
 from __future__ import annotations

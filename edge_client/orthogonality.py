@@ -2,7 +2,7 @@
 
 For each LoRA factor with Gram matrix G (r, r) of its r vectors, the term adds
 |offdiag(G)|^2 / mean(diag G)^2 with the divisor taken as a constant. The weight thus means the same for short
-and long factors and no norm is drawn to a fixed value. Definition: ALGORITHMS section 2.1 (ours).
+and long factors and no norm is drawn to a fixed value. Definition: docs/algorithms.md, section 2.1 (ours).
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class TrainingTable(Table, frozen=True, kw_only=True):
 
 
 class SoftTable(Table, frozen=True, kw_only=True):
-    """``[soft]``: sparsified orthogonal fine-tuning (ALGORITHMS section 2)."""
+    """``[soft]``: sparsified orthogonal fine-tuning (docs/algorithms.md, section 2)."""
 
     orthogonality_weight: NonNegative = 0.01
     importance: Literal["update-energy", "product-norm"] = "update-energy"
@@ -108,7 +108,7 @@ class SoftTable(Table, frozen=True, kw_only=True):
 
 
 class TsfaTable(Table, frozen=True, kw_only=True):
-    """``[tsfa]``: bandwidth and sparsity per round under a latency budget (ALGORITHMS section 4)."""
+    """``[tsfa]``: bandwidth and sparsity per round under a latency budget (docs/algorithms.md, section 4)."""
 
     V: NonNegative = 1.0
     """Weight of the error energy against the queues, s^2."""

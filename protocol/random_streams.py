@@ -2,7 +2,7 @@
 
 Two runs with one seed see the same split, initialisation, channel and noise whatever
 method they compare, and a resumed run draws exactly what the first one drew.
-Source: ours (DESIGN section 2).
+Source: ours (docs/design.md, section 2).
 """
 
 from __future__ import annotations

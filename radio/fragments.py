@@ -1,7 +1,7 @@
 """Fragments on the air: a length, the fragment, a keyed tag, cut into whole code blocks.
 
 The tag is 64 bits of keyed BLAKE2b over run, round, client and fragment index, so a forged burst, or
-one replayed from another round or another client, never becomes part of an update (DESIGN section 3).
+one replayed from another round or another client, never becomes part of an update (docs/design.md, section 3).
 """
 
 from __future__ import annotations

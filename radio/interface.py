@@ -1,4 +1,4 @@
-"""The ``Radio`` interface: windows, bursts and nothing else (DESIGN section 3).
+"""The ``Radio`` interface: windows, bursts and nothing else (docs/design.md, section 3).
 
 The base station arms a window and is receiving before any client is told to go. A client asks for
 a burst in a window and may not choose the sample: the driver starts it anywhere in the first

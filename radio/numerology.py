@@ -2,7 +2,7 @@
 
 Resource block (RB) ``i`` covers the carrier's subcarriers ``-112 + 8 i .. -105 + 8 i`` (default
 numerology); the carrier's own subcarrier and its neighbours are never loaded, because a receiver's
-DC offset sits there. Source: ours (DESIGN section 3).
+DC offset sits there. Source: ours (docs/design.md, section 3).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Aggregation of the clients' delivered changes into the next global adapter (ALGORITHMS section 3).
+"""Aggregation of the clients' delivered changes into the next global adapter (docs/algorithms.md, section 3).
 
 ``interface`` holds what goes in and comes out, ``factorwise`` the means of factors (``separate``, ``freeze-a``),
 ``exact`` the best rank-r approximation of the mean of products. Pure functions on arrays; imports ``protocol`` only.

@@ -1,4 +1,4 @@
-"""The true mean of the clients' products, cut to the best rank r (ALGORITHMS section 3, ``exact`` with ``drop``).
+"""The true mean of the clients' products, cut to the best rank r (docs/algorithms.md, section 3, ``exact``).
 
 Source: ours, of textbook parts (thin QR, SVD of a small core, orthogonal Procrustes).
 """

@@ -16,7 +16,7 @@ Matrix = NDArray[np.float64]
 
 
 class SeparateAggregator:
-    """A and B averaged apart; reports the covariance this leaves out (ALGORITHMS section 3)."""
+    """A and B averaged apart; reports the covariance this leaves out (docs/algorithms.md, section 3)."""
 
     def aggregate(self, base: Adapter, contributions: Sequence[Contribution], scaling: Scaling) -> Aggregate:
         """See ``Aggregator``. Needs equal ranks and alphas."""

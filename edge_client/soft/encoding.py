@@ -1,4 +1,7 @@
-"""Encoding a prefix of the ranking under a bit budget, and what stays behind (ALGORITHMS sections 2.2, 2.5, 2.8)."""
+"""Encoding a prefix of the ranking under a bit budget, and what stays behind.
+
+Definitions: docs/algorithms.md, sections 2.2, 2.5 and 2.8.
+"""
 
 from __future__ import annotations
 

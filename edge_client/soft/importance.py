@@ -1,4 +1,4 @@
-"""Energy and importance of components, float64, in forms that do not cancel (ALGORITHMS section 2.3).
+"""Energy and importance of components, float64, in forms that do not cancel (docs/algorithms.md, section 2.3).
 
 Energies are in weight space: what the change of one component does to its module's ``s B A``, Frobenius norm
 squared. Head rows count ``kappa |delta|^2``. Source: ours; the norm-product idea is [P1]'s.

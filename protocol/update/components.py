@@ -2,7 +2,7 @@
 
 A rank component is column i of a module's B with row i of its A; a head component is one output row of a head
 weight with its bias entry. Both sides number them alike from the base adapter: modules by name, each from rank 0,
-then head tensors by name, each from row 0. Source: ours (ALGORITHMS sections 1 and 2.4).
+then head tensors by name, each from row 0. Source: ours (docs/algorithms.md, sections 1 and 2.4).
 """
 
 from __future__ import annotations

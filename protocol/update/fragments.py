@@ -2,7 +2,7 @@
 
 A fragment is two bytes, the offset of the first record that starts in it (0xFFFF: none does), then its piece of
 the file. All fragments but the last are ``fragment_bytes`` long. A component counts when all its bytes arrived,
-whatever else is missing. Source: ours (ALGORITHMS section 2.7).
+whatever else is missing. Source: ours (docs/algorithms.md, section 2.7).
 """
 
 from __future__ import annotations

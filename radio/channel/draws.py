@@ -1,7 +1,7 @@
 """Every random draw of the simulated radio, each keyed by what it belongs to.
 
 A draw depends on the experiment's seed and its key alone, so a repeated or resumed round sees
-the same channel. Source: ours (DESIGN section 2).
+the same channel. Source: ours (docs/design.md, section 2).
 """
 
 from __future__ import annotations
