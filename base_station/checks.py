@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 
+from protocol.curves import curve_fault
 from protocol.messages import Encoded, Ready
 from protocol.update.fragments import FRAGMENT_HEADER_BYTES, fragment_count
 from radio.fragments import blocks_per_fragment
@@ -26,10 +27,10 @@ def fault_of_ready(ready: Ready, samples: int, compute_s: float) -> str:
         return f"it claims {ready.samples} samples, the split gave it {samples}"
     if abs(ready.compute_s - compute_s) > _SAME_TIME * compute_s:
         return f"it claims {ready.compute_s:.3f} s of training, its device profile says {compute_s:.3f} s"
-    bits, energies = [p[0] for p in ready.curve], [p[1] for p in ready.curve]
-    if bits[0] != 0 or bits != sorted(set(bits)) or energies != sorted(energies, reverse=True):
-        return "its error curve does not start at zero bits, or does not fall as bits rise"
-    largest = max(energies[0], ready.lora_energy, ready.head_energy, ready.exact_energy, ready.residual_energy)
+    fault = curve_fault(ready.curve)
+    if fault:
+        return f"its error curve is not one: {fault}"
+    largest = max(ready.curve[0][1], ready.lora_energy, ready.head_energy, ready.exact_energy, ready.residual_energy)
     return f"its update energy {largest:.3g} is absurd" if largest > MAX_ENERGY else ""
 
 
