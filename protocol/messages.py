@@ -2,7 +2,7 @@
 
 Every message is a msgspec struct, decoded against its schema. What a client may send is at
 most ``CLIENT_MESSAGE_LIMIT`` bytes and holds no array but the error curve, so an update cannot
-leave a client by this road (DESIGN section 2).
+leave a client by this road (docs/design.md, section 2).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The closing figures of a run, computed from its database alone (DESIGN section 6)."""
+"""The closing figures of a run, computed from its database alone (docs/design.md, section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One ranking over all components, and the error curve of its prefixes (ALGORITHMS sections 2.4 and 2.6)."""
+"""One ranking over all components, and the error curve of its prefixes (docs/algorithms.md, sections 2.4 and 2.6)."""
 
 from __future__ import annotations
 
