@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from protocol.curves import curve_fault
 from protocol.errors import ProtocolError
 from protocol.messages import (
     CLIENT_MESSAGE_LIMIT,
@@ -40,11 +40,17 @@ def encode_from_client(message: ClientMessage) -> bytes:
 
 
 def decode_from_client(data: bytes | memoryview) -> ClientMessage:
-    """Check and read a client's message (at most 8 KiB). Raises ProtocolError, one line."""
+    """Check and read a client's message (at most 8 KiB). Raises ProtocolError, one line.
+
+    Its texts end up on terminals: characters that do not print are replaced.
+    """
     message: ClientMessage = _decode(data, _client_decoder, CLIENT_MESSAGE_LIMIT)
     if isinstance(message, Ready):
-        _check_curve(message)
-    return message
+        fault = curve_fault(message.curve)
+        if fault:
+            raise ProtocolError(f"ready.curve: {fault}")
+    fields = ((key, getattr(message, key)) for key in message.__struct_fields__)
+    return msgspec.structs.replace(message, **{key: _printable(text) for key, text in fields if isinstance(text, str)})
 
 
 def encode_from_station(message: StationMessage) -> bytes:
@@ -68,9 +74,13 @@ def _decode(data: bytes | memoryview, decoder: msgspec.msgpack.Decoder[Any], lim
     try:
         message = decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"a message off the schema: {str(error)[:200]}") from error
+        raise ProtocolError(f"a message off the schema: {_printable(str(error)[:200])}") from error
     _check_numbers(message)
     return message
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _check_numbers(value: Any, where: str = "") -> None:
@@ -88,13 +98,3 @@ def _check_numbers(value: Any, where: str = "") -> None:
         name = type(value).__name__.lower()
         for key in value.__struct_fields__:
             _check_numbers(getattr(value, key), f"{where or name}.{key}")
-
-
-def _check_curve(message: Ready) -> None:
-    """An error curve starts at zero bits, its bits rise, and no point leaves more unsent than sending nothing."""
-    bits = [point[0] for point in message.curve]
-    energies = [point[1] for point in message.curve]
-    if bits[0] != 0 or any(b <= a for a, b in itertools.pairwise(bits)):
-        raise ProtocolError("ready.curve: its bits must start at 0 and rise")
-    if max(energies) > energies[0] * (1 + 1e-6):
-        raise ProtocolError("ready.curve: a point leaves more energy unsent than sending nothing")

@@ -50,6 +50,15 @@ def test_a_message_survives_the_wire(example):
     assert decode_from_client(encode_from_client(example)) == example
 
 
+@pytest.mark.parametrize(("example", "key"), [(EXAMPLES[0], "name"), (EXAMPLES[1], "stage"), (EXAMPLES[5], "reason")])
+def test_what_a_client_says_cannot_steer_a_terminal(example, key):
+    data = msgspec.msgpack.encode(as_map(example) | {key: "\x1b[2J\r\N{RIGHT-TO-LEFT OVERRIDE}done \N{DEGREE SIGN}"})
+    assert getattr(decode_from_client(data), key) == "\ufffd[2J\ufffd\ufffddone \N{DEGREE SIGN}"
+    with pytest.raises(ProtocolError) as caught:
+        decode_from_client(msgspec.msgpack.encode(as_map(example) | {"\x1b[2J": 1}))
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("what", SMUGGLED)
 @pytest.mark.parametrize(("example", "key"), FIELDS, ids=lambda value: getattr(type(value), "__name__", str(value)))
 def test_no_field_of_any_client_message_holds_an_array(example, key, what):
@@ -81,6 +90,7 @@ def test_numbers_that_are_none_are_refused_and_the_field_named(key, bad):
         [(8, 1.0)],
         [(0, 1.0), (16, 0.5), (16, 0.4)],
         [(0, 1.0), (16, 1.5)],
+        [(0, 1.0), (8, 0.5), (16, 0.6)],
         [(0, -1.0)],
         [],
     ],
