@@ -8,22 +8,18 @@ and real radios.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_client.memory import RoundMemory
 from edge_client.soft.encoding import encode, local_update, new_residual
-from edge_client.soft.importance import UpdateEnergies, head_scale, update_energies
+from edge_client.soft.importance import head_scale, update_energies
 from edge_client.soft.ranking import Ranking, error_curve, rank
 from protocol.adapters import Adapter, adapter_from_bytes
 from protocol.configuration import Experiment
 from protocol.errors import ProtocolError
 from protocol.factors import column_overlap
-from protocol.messages import DataGo, Encoded, GrantBits, Participation, Plan, Ready, Sent, SoundingGo
+from protocol.messages import DataGo, Encoded, GrantBits, Plan, Ready, Sent, SoundingGo
 from protocol.random_streams import random_stream
 from protocol.steps import reached
 from protocol.update.fragments import cut_fragments, join_fragments
@@ -76,7 +72,7 @@ class ClientRound:
         started = time.monotonic()
         self._round_index, self._ranking, self._blocks = plan.round_index, None, []
         base, _ = adapter_from_bytes(plan.adapter, "the plan's adapter")
-        residual, lost = self._residual(plan.committed)
+        residual, lost = self._residual(plan)
         reached(self._name, "planned", plan.round_index)
         trained = self._trainer.train(base, plan.round_index)
         delta = local_update(base, trained.adapter, residual)
@@ -84,7 +80,8 @@ class ClientRound:
         self._memory.remember(plan.round_index, base, delta)
         reached(self._name, "remembered", plan.round_index)
         energies = update_energies(base, delta, self._trainer.scaling)
-        self._ranking = self._rank(base, delta, energies, plan.kappa)
+        kappa = head_scale(energies.lora, energies.head) if plan.kappa is None else plan.kappa
+        self._ranking = self._rank(base, delta, kappa)
         cosine_mean, cosine_worst = column_overlap(trained.adapter)
         return Ready(
             round_index=plan.round_index,
@@ -97,7 +94,7 @@ class ClientRound:
             exact_energy=energies.exact,
             cosine_mean=cosine_mean,
             cosine_worst=cosine_worst,
-            residual_energy=_squared_norm(residual) if residual else 0.0,
+            residual_energy=self._energy(base, residual, kappa) if residual else 0.0,
             residual_lost=lost,
             wall_s=time.monotonic() - started,
         )
@@ -145,16 +142,25 @@ class ClientRound:
         reached(self._name, "sent", go.window.round_index)
         return Sent(round_index=go.window.round_index, window_index=go.window.index, report=report)
 
-    def _rank(self, base: Adapter, delta: Adapter, energies: UpdateEnergies, kappa: float | None) -> Ranking:
+    def _rank(self, base: Adapter, delta: Adapter, kappa: float) -> Ranking:
         soft = self._experiment.soft
         return rank(
             base, delta, scaling=self._trainer.scaling, importance=soft.importance, quant_bits=soft.quant_bits,
-            kappa=head_scale(energies.lora, energies.head) if kappa is None else kappa, a_frozen=self._a_frozen,
+            kappa=kappa, a_frozen=self._a_frozen,
         )  # fmt: skip
 
-    def _residual(self, committed: Participation | None) -> tuple[Adapter | None, bool]:
+    def _energy(self, base: Adapter, delta: Adapter, kappa: float) -> float:
+        """Energy of ``delta`` as the error curve counts it."""
+        energies = update_energies(base, delta, self._trainer.scaling)
+        return energies.lora + kappa * energies.head
+
+    def _residual(self, plan: Plan) -> tuple[Adapter | None, bool]:
         """What the committed round left unsent, and whether this client's memory of it is gone."""
-        if committed is None or self._experiment.soft.residual == "off":
+        committed = plan.committed
+        if self._experiment.soft.residual == "off":
+            self._memory.forget_before(plan.round_index)
+            return None, False
+        if committed is None:
             return None, False
         self._memory.forget_before(committed.round_index)
         remembered = self._memory.recall(committed.round_index)
@@ -179,7 +185,3 @@ class ClientRound:
     @property
     def _a_frozen(self) -> bool:
         return self._experiment.training.aggregation == "freeze-a"
-
-
-def _squared_norm(adapter: Mapping[str, NDArray[np.float32]]) -> float:
-    return float(sum(np.vdot(v, v) for v in adapter.values()))

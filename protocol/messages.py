@@ -67,6 +67,8 @@ class Ready(Message, tag="ready", frozen=True):
     cosine_mean: Annotated[float, Meta(ge=0.0, le=1.001)]
     cosine_worst: Annotated[float, Meta(ge=0.0, le=1.001)]
     residual_energy: NonNegative
+    """Energy of the residual the client started the round with, counted like the curve: as a change of this round's
+    adapter, LoRA plus kappa times head."""
     residual_lost: bool = False
     """The client's own memory of its last committed round is gone; its residual restarts at zero."""
     wall_s: NonNegative = 0.0

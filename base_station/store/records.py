@@ -75,7 +75,7 @@ class ClientRoundRecord(Struct, kw_only=True):
     exact_energy: float = 0.0
     head_energy: float = 0.0
     residual_energy: float = 0.0
-    """Energy of the residual the client started the round with."""
+    """Energy of the residual the client started the round with, counted like ``update_energy``."""
     residual_lost: bool = False
     cosine_mean: float = 0.0
     cosine_worst: float = 0.0
