@@ -16,7 +16,7 @@ SELECT client,
        AVG(CASE WHEN sinr_db <> '[]' THEN gain_db END),
        AVG(CASE WHEN weight > 0 THEN sparsity END),
        SUM(MAX(passes - 1, 0)),
-       (SELECT residual_energy FROM client_rounds AS last
+       (SELECT CASE WHEN fragments_delivered > 0 THEN unsent_energy ELSE update_energy END FROM client_rounds AS last
         WHERE last.client = c.client AND last.weight > 0 ORDER BY round_index DESC LIMIT 1)
 FROM client_rounds AS c GROUP BY client
 """
@@ -27,6 +27,8 @@ def summary(store: RunStore) -> dict[str, Any]:
 
     Latency and sparsity are means over the client rounds that took part (``weight > 0``); SNR and gain are means
     of dB values over the rounds a client was heard in; retransmissions count the ARQ passes after the first.
+    ``residual_energy`` is what stayed unsent after the last round a client took part in: all of its update if
+    nothing arrived, else what it left out of the update it encoded (a lower bound if that arrived in part only).
     """
     with store.snapshot():
         rounds, payload_bits, air_bits, airtime_s = store.query(

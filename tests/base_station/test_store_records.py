@@ -114,7 +114,7 @@ def test_the_summary_agrees_with_the_database(run):
     database = sqlite3.connect(run / "run.sqlite")
     rounds = database.execute("SELECT airtime_s, air_bits, payload_bits, stage_wall_s FROM rounds").fetchall()
     clients = database.execute("SELECT client, latency_s, sparsity, reference_snr_db, passes, sinr_db, weight, "
-                               "residual_energy, round_index FROM client_rounds").fetchall()  # fmt: skip
+                               "unsent_energy, update_energy, fragments_delivered, round_index FROM client_rounds").fetchall()  # fmt: skip
     assert result["rounds"] == len(rounds) == 4
     assert result["airtime_s"] == pytest.approx(sum(r[0] for r in rounds))
     assert result["uplink_air_bits"] == sum(r[1] for r in rounds)
@@ -126,7 +126,8 @@ def test_the_summary_agrees_with_the_database(run):
         assert entry["mean_sparsity"] == pytest.approx(np.mean([c[2] for c in own]))
         assert entry["mean_snr_db"] == pytest.approx(np.mean([c[3] for c in own if json.loads(c[5])]))
         assert entry["retransmissions"] == sum(max(c[4] - 1, 0) for c in own)
-        assert entry["residual_energy"] == max(own, key=lambda c: c[8])[7]
+        unsent, update, delivered = max(own, key=lambda c: c[10])[7:10]
+        assert entry["residual_energy"] == (unsent if delivered else update)
     assert result["final_accuracy_interval"] == [0.6241, 0.6658]
     assert "accuracy  0.645 (95 % interval 0.624 to 0.666), from 0.048" in lines
     assert "dense     LoRA at the same 8 bits" in lines
