@@ -114,7 +114,8 @@ def test_the_summary_agrees_with_the_database(run):
     database = sqlite3.connect(run / "run.sqlite")
     rounds = database.execute("SELECT airtime_s, air_bits, payload_bits, stage_wall_s FROM rounds").fetchall()
     clients = database.execute("SELECT client, latency_s, sparsity, reference_snr_db, passes, sinr_db, weight, "
-                               "unsent_energy, update_energy, fragments_delivered, round_index FROM client_rounds").fetchall()  # fmt: skip
+                               "unsent_energy, update_energy, fragments_delivered, round_index "
+                               "FROM client_rounds").fetchall()  # fmt: skip
     assert result["rounds"] == len(rounds) == 4
     assert result["airtime_s"] == pytest.approx(sum(r[0] for r in rounds))
     assert result["uplink_air_bits"] == sum(r[1] for r in rounds)
