@@ -27,9 +27,10 @@ from learning.data import Dataset, load_dataset
 from learning.device import DeviceProfile, compute_s
 from learning.partition import Partition, partition_texts
 from protocol.adapters import Adapter, adapter_from_bytes, dense_bits
-from protocol.configuration import Experiment, experiment_to_dict
+from protocol.configuration import Experiment
 from protocol.control import StationControl
 from protocol.errors import PeerLostError, RunError
+from protocol.experiment_file import experiment_to_dict
 from protocol.keys import StationKeys
 from protocol.messages import Finish, Welcome
 from protocol.random_streams import derive_seed

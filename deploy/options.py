@@ -6,8 +6,9 @@ import argparse
 import re
 from pathlib import Path
 
-from protocol.configuration import Experiment, load_experiment
+from protocol.configuration import Experiment
 from protocol.errors import RunError
+from protocol.experiment_file import load_experiment
 
 RUNS = Path("runs")
 

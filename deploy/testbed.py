@@ -14,7 +14,8 @@ from typing import Any
 
 from deploy.launcher import ClientProcesses, client_command, client_environment, client_groups
 from deploy.progress import ClosableProgress, open_progress
-from protocol.configuration import Experiment, experiment_to_dict
+from protocol.configuration import Experiment
+from protocol.experiment_file import experiment_to_dict
 from protocol.keys import load_station_keys, make_keys
 
 

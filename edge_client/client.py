@@ -12,9 +12,10 @@ from edge_client.memory import RoundMemory
 from edge_client.round import ClientRound
 from edge_client.trainer import LocalTrainer, SharedModel
 from learning.device import DeviceProfile
-from protocol.configuration import Experiment, experiment_from_dict
+from protocol.configuration import Experiment
 from protocol.control import ClientControl
 from protocol.errors import AirtuneError, RadioError
+from protocol.experiment_file import experiment_from_dict
 from protocol.keys import ClientKeys
 from protocol.messages import (
     DataGo,

@@ -1,27 +1,16 @@
-"""The experiment file: its tables, defaults, and checks.
+"""The tables of an experiment: their keys, defaults and ranges.
 
 An experiment is one TOML file with the tables ``[experiment] [model] [data] [training] [soft]
-[tsfa] [radio] [channel] [clients]``. ``load_experiment`` rejects unknown keys by naming the
-nearest valid one. All values are resolved, so the copy kept with a run describes it wholly.
+[tsfa] [radio] [channel] [clients]``; ``protocol.experiment_file`` reads and checks it.
 """
 
 from __future__ import annotations
 
-import difflib
-import math
-import sys
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct, field
 
 from protocol.errors import ConfigurationError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # JetPack 6
-    import tomli as tomllib
 
 Positive = Annotated[float, Meta(gt=0.0)]
 NonNegative = Annotated[float, Meta(ge=0.0)]
@@ -229,116 +218,3 @@ class Experiment(Table, frozen=True, kw_only=True):
                 return member
         known = ", ".join(m.name for m in self.clients.members)
         raise ConfigurationError(f"no client '{name}' in the experiment; it has: {known}")
-
-
-def load_experiment(path: Path, overrides: list[str] | None = None) -> Experiment:
-    """Read, override (``table.key=value``) and check an experiment file.
-
-    Raises ConfigurationError with the file, the key and the nearest valid name.
-    """
-    try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
-    for text in overrides or []:
-        _override(raw, text)
-    return experiment_from_dict(raw, str(path))
-
-
-def experiment_from_dict(raw: dict[str, Any], origin: str) -> Experiment:
-    """Check a nested mapping against the schema; ``origin`` names it in errors."""
-    _reject_unknown_keys(raw, Experiment, origin, "")
-    _reject_non_finite(raw, origin, "")
-    try:
-        experiment = msgspec.convert(raw, Experiment)
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{origin}: {_readable(str(error))}") from error
-    _check_consistency(experiment, origin)
-    return experiment
-
-
-def experiment_to_dict(experiment: Experiment) -> dict[str, Any]:
-    """Nested mapping with every default filled in and unset options left out (TOML has no null)."""
-    full = msgspec.to_builtins(experiment)
-    return {table: _without_none(values) for table, values in full.items()}
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_none(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list):
-        return [_without_none(v) for v in value]
-    return value
-
-
-def _override(raw: dict[str, Any], text: str) -> None:
-    key, equals, value = text.partition("=")
-    table, dot, name = key.strip().partition(".")
-    if not equals or not dot or not name:
-        raise ConfigurationError(f"--set {text}: expected TABLE.KEY=VALUE, as in training.local_steps=4")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
-    values = raw.setdefault(table, {})
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"--set {text}: [{table}] must be a table, but the file has {table} = {values!r}")
-    values[name] = parsed
-
-
-def _reject_unknown_keys(raw: Any, table: type[Struct], origin: str, where: str) -> None:
-    if not isinstance(raw, dict):
-        raise ConfigurationError(f"{origin}: [{where or 'file'}] must be a table")
-    known = {f.name: f.type for f in msgspec.structs.fields(table)}
-    for key, value in raw.items():
-        full = f"{where}.{key}" if where else key
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            raise ConfigurationError(f"{origin}: unknown key '{full}'; the nearest valid one is '{near[0]}'")
-        kind = known[key]
-        if isinstance(kind, type) and issubclass(kind, Table):
-            _reject_unknown_keys(value, kind, origin, full)
-        elif key == "members" and isinstance(value, list):
-            for index, member in enumerate(value):
-                _reject_unknown_keys(member, ClientTable, origin, f"{full}[{index}]")
-
-
-def _reject_non_finite(value: Any, origin: str, where: str) -> None:
-    """TOML has ``nan`` and ``inf``; no key of ours takes them, and range limits would let some through."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigurationError(f"{origin}: {where}: {value} is not a number to compute with")
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _reject_non_finite(inner, origin, f"{where}.{key}" if where else key)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            _reject_non_finite(inner, origin, f"{where}[{index}]")
-
-
-def _readable(message: str) -> str:
-    """Turn msgspec's ``... - at `$.radio.guard_rb``` into ``radio.guard_rb: ...``."""
-    text, marker, place = message.partition(" - at `$.")
-    return f"{place.rstrip('`')}: {text}" if marker else text
-
-
-def _check_consistency(experiment: Experiment, origin: str) -> None:
-    names = [m.name for m in experiment.clients.members]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigurationError(f"{origin}: clients.members: two clients are called '{name}'")
-        if name == "base-station":
-            raise ConfigurationError(f"{origin}: clients.members: 'base-station' is not a client's name")
-    for member in experiment.clients.members:
-        if (member.distance_m is None) == (member.mean_snr_db is None):
-            raise ConfigurationError(
-                f"{origin}: client '{member.name}' needs exactly one of distance_m and mean_snr_db"
-            )
-    model, data = experiment.model, experiment.data
-    if (model.source == "local") != (model.path is not None):
-        raise ConfigurationError(f'{origin}: [model] source = "local" and path belong together')
-    if (data.source == "table") != (data.path is not None):
-        raise ConfigurationError(f'{origin}: [data] source = "table" and path belong together')
-    if experiment.training.aggregation == "exact" and experiment.soft.residual == "on":
-        raise ConfigurationError(f'{origin}: training.aggregation = "exact" requires soft.residual = "off"')

@@ -27,7 +27,7 @@ from base_station.store.export import write_csv
 from base_station.store.files import storage_errors
 from base_station.store.run_store import CONFIGURATION
 from base_station.store.toml_text import toml_text
-from protocol.configuration import experiment_to_dict
+from protocol.experiment_file import experiment_to_dict
 from protocol.files import write_atomically
 
 REPORT = "report.html"

@@ -28,8 +28,9 @@ from base_station.store.lock import WriterLock
 from base_station.store.records import BurstRecord, ClientRoundRecord, RoundRecord, SignalRecord
 from base_station.store.schema import BURSTS, CLIENT_ROUNDS, ROUNDS, SIGNALS, RecordTable
 from base_station.store.toml_text import toml_text
-from protocol.configuration import Experiment, experiment_to_dict, load_experiment
+from protocol.configuration import Experiment
 from protocol.errors import RunError
+from protocol.experiment_file import experiment_to_dict, load_experiment
 from protocol.files import write_atomically
 from protocol.steps import reached
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.options import add_output, run_directory
-from protocol.configuration import load_experiment
 from protocol.errors import ConfigurationError, MissingPartError
+from protocol.experiment_file import load_experiment
 
 MAXIMUM_CLIENTS = 64
 _EXAMPLE = "example: airtune demo --rounds 3 --json"

@@ -10,7 +10,8 @@ from msgspec import structs
 
 from base_station.store.records import BurstRecord, ClientRoundRecord, RoundRecord, SignalRecord
 from base_station.store.run_store import RunStore
-from protocol.configuration import Experiment, experiment_from_dict
+from protocol.configuration import Experiment
+from protocol.experiment_file import experiment_from_dict
 from protocol.random_streams import random_stream
 
 RB_TOTAL = 28

@@ -25,7 +25,7 @@ from base_station.store.run_store import RunStore
 from base_station.store.schema import CLIENT_ROUNDS, ROUNDS
 from base_station.store.summary import closing_lines, summary
 from base_station.store.toml_text import toml_text
-from protocol.configuration import experiment_to_dict, load_experiment
+from protocol.experiment_file import experiment_to_dict, load_experiment
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,8 +8,8 @@ import pytest
 
 from deploy.commands.demo import demo_file, members
 from deploy.options import run_directory
-from protocol.configuration import load_experiment
 from protocol.errors import RunError
+from protocol.experiment_file import load_experiment
 from radio.channel.levels import reference_snr_db
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from deploy.launcher import RESTARTS, ClientProcesses, client_command, client_environment, client_groups
-from protocol.configuration import experiment_from_dict
+from protocol.experiment_file import experiment_from_dict
 from protocol.processes import end_processes
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import pytest
 from edge_client.memory import RoundMemory
 from edge_client.round import ClientRound, Trained
 from protocol.adapters import adapter_to_bytes
-from protocol.configuration import experiment_from_dict
+from protocol.experiment_file import experiment_from_dict
 from protocol.messages import Participation, Plan
 
 MODULE = "encoder.layer.0.query"

@@ -8,8 +8,8 @@ import pytest
 from edge_client.client import ClientSession
 from edge_client.joining import check_same_experiment, reachable_radio_address
 from edge_client.trainer import SharedModel
-from protocol.configuration import experiment_from_dict, experiment_to_dict
 from protocol.errors import ConfigurationError
+from protocol.experiment_file import experiment_from_dict, experiment_to_dict
 from protocol.messages import Welcome
 
 

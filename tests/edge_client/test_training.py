@@ -14,7 +14,8 @@ from learning.model import AdaptedModel, build_model, configure_torch
 from learning.partition import partition_texts
 from learning.tokens import Tokens, tokenise
 from protocol.adapters import Adapter, adapter_digest
-from protocol.configuration import Experiment, experiment_from_dict
+from protocol.configuration import Experiment
+from protocol.experiment_file import experiment_from_dict
 from protocol.factors import column_overlap
 
 MAX_TOKENS = 24

@@ -21,7 +21,8 @@ from base_station.store.records import ClientRoundRecord, RoundRecord
 from base_station.store.run_store import RunStore
 from edge_client.client import run_client
 from learning.device import load_profile
-from protocol.configuration import Experiment, experiment_from_dict
+from protocol.configuration import Experiment
+from protocol.experiment_file import experiment_from_dict
 from protocol.keys import load_client_keys, load_station_keys, make_keys
 
 CLASSES = ("radio", "garden", "kitchen")

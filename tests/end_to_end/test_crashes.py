@@ -10,7 +10,7 @@ import pytest
 from labs import airtune, assert_same_run, finish, tiny_experiment
 
 from base_station.store.toml_text import toml_text
-from protocol.configuration import experiment_to_dict
+from protocol.experiment_file import experiment_to_dict
 from protocol.steps import BASE_STATION_STEPS, CLIENT_STEPS, KILL_VARIABLE
 
 ROUNDS = 3

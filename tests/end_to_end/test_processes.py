@@ -12,7 +12,7 @@ from labs import airtune, assert_same_run, finish, tiny_experiment
 
 from base_station.store.run_store import RunStore
 from base_station.store.toml_text import toml_text
-from protocol.configuration import experiment_to_dict
+from protocol.experiment_file import experiment_to_dict
 from protocol.keys import make_keys
 from protocol.steps import KILL_VARIABLE
 

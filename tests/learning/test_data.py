@@ -11,8 +11,9 @@ import pytest
 from learning import assets
 from learning.data import load_dataset
 from learning.tables import read_rows
-from protocol.configuration import Experiment, ModelTable, experiment_from_dict
+from protocol.configuration import Experiment, ModelTable
 from protocol.errors import DataError, MissingPartError
+from protocol.experiment_file import experiment_from_dict
 
 COLUMNS = {"text": [f"line {i}, with a comma\nand a break" for i in range(40)], "label": [i % 4 for i in range(40)]}
 

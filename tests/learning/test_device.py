@@ -4,8 +4,8 @@ import pytest
 from learning.device import compute_s, load_profile, measure_here, shipped_profiles
 from learning.model import build_model, configure_torch
 from learning.tokens import tokenise
-from protocol.configuration import experiment_from_dict
 from protocol.errors import DataError
+from protocol.experiment_file import experiment_from_dict
 
 
 @pytest.mark.parametrize("name", shipped_profiles())

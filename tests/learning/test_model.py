@@ -11,8 +11,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from learning.evaluation import evaluate
 from learning.model import AdaptedModel, build_model, configure_torch
 from learning.tokens import Tokens, tokenise
-from protocol.configuration import Experiment, experiment_from_dict
+from protocol.configuration import Experiment
 from protocol.errors import ConfigurationError, DataError
+from protocol.experiment_file import experiment_from_dict
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "radio", "antenna", "engine", "wheel"]
 

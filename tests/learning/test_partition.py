@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from learning.data import Texts
 from learning.partition import Partition, dirichlet, iid, natural, partition_texts, shards
-from protocol.configuration import Experiment, experiment_from_dict
+from protocol.configuration import Experiment
 from protocol.errors import ConfigurationError
+from protocol.experiment_file import experiment_from_dict
 from protocol.random_streams import random_stream
 
 label_lists = st.lists(st.integers(0, 4), min_size=60, max_size=200)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.configuration import experiment_from_dict, experiment_to_dict, load_experiment
 from protocol.errors import ConfigurationError
+from protocol.experiment_file import experiment_from_dict, experiment_to_dict, load_experiment
 
 GOOD = """
 [experiment]

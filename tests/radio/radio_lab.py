@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from protocol.bursts import Burst, DataBurst, SoundingBurst, TransmitReport, Window, WindowKind, WindowReport
-from protocol.configuration import Experiment, experiment_from_dict
+from protocol.configuration import Experiment
+from protocol.experiment_file import experiment_from_dict
 from radio.drivers import open_base_station_radio, open_client_radio
 from radio.limits import window_samples
 from radio.modem import BLOCK_BYTES, burst_air_samples
