@@ -7,18 +7,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from base_station.report.drawing import GRID, INK, MUTED, Canvas, DataTable, Picture, integer_ticks
 from base_station.report.run_data import RunData
 from base_station.report.series import client_curves, client_table, round_axis
 from base_station.store.records import ClientRoundRecord, SignalRecord
 from base_station.store.signals import samples
+from radio.numerology import DEFAULT_2MSPS
 
 _MAX_VECTOR_CELLS = 1500
 """More grants than this are drawn as pixels, or the page would grow by megabytes."""
 _LABELLED_ROUNDS = 12
 _MAX_CONSTELLATIONS = 8
 _PSD_BINS = 256
+_Curve = tuple[NDArray[np.float64], NDArray[np.float32]]
 _FIRST_RB_BIN, _BINS_PER_RB = 16, 8
 """RB i covers carrier subcarriers -112 + 8 i to -105 + 8 i; bin 128 is the carrier."""
 
@@ -53,15 +56,8 @@ def grant_map_figure(data: RunData) -> Picture | None:
         return None
     canvas = Canvas(3.9)
     axes = canvas.axes[0]
-    pixels = len(granted) + len(data.rounds) > _MAX_VECTOR_CELLS
-    width = 0.94 if len(data.rounds) <= 60 else 1.0
-    for name in data.names:
-        _blocks(axes, [(c.round_index, c.rb_start, c.rb_count) for c in granted if c.client == name],
-                width, pixels, color=data.styles[name].colour)  # fmt: skip
     guards = _guards(granted, data.experiment.radio.guard_rb)
-    _blocks(axes, guards, width, pixels, facecolor=GRID, edgecolor=MUTED, linewidth=0, hatch="////")
-    barred = [(r.round_index, rb, 1) for r in data.rounds for rb in r.barred_rbs]
-    _blocks(axes, barred, width, pixels, facecolor="none", edgecolor=INK, linewidth=0, hatch="xxxx")
+    _fill_map(axes, data, granted, guards)
     if len(data.rounds) <= _LABELLED_ROUNDS:
         _label_grants(axes, data, granted)
     axes.set_ylim(0, data.rb_total)
@@ -81,6 +77,20 @@ def grant_map_figure(data: RunData) -> Picture | None:
         ],
         per_client=True,
     )  # fmt: skip
+
+
+def _fill_map(
+    axes: Any, data: RunData, granted: Sequence[ClientRoundRecord], guards: Sequence[tuple[int, int, int]]
+) -> None:
+    """Grants, guards and barred RBs as bars."""
+    pixels = len(granted) + len(data.rounds) > _MAX_VECTOR_CELLS
+    width = 0.94 if len(data.rounds) <= 60 else 1.0
+    for name in data.names:
+        own = [(c.round_index, c.rb_start, c.rb_count) for c in granted if c.client == name]
+        _blocks(axes, own, width, pixels, color=data.styles[name].colour)
+    _blocks(axes, guards, width, pixels, facecolor=GRID, edgecolor=MUTED, linewidth=0, hatch="////")
+    barred = [(r.round_index, rb, 1) for r in data.rounds for rb in r.barred_rbs]
+    _blocks(axes, barred, width, pixels, facecolor="none", edgecolor=INK, linewidth=0, hatch="xxxx")
 
 
 def _blocks(axes: Any, cells: Sequence[tuple[int, int, int]], width: float, pixels: bool, **look: Any) -> None:
@@ -160,8 +170,8 @@ def spectrum_figure(data: RunData) -> Picture | None:
     psd = next((s for s in data.signals if s.kind == "psd" and len(samples(s)) == _PSD_BINS), None)
     if psd is None:
         return None
-    canvas = Canvas(3.3, 1, 2)
-    spectrum, sinr = canvas.axes
+    canvas = Canvas(3.3, 1, 3)
+    spectrum, channel, sinr = canvas.axes
     spacing_khz = data.experiment.radio.sample_rate_hz / _PSD_BINS / 1e3
     frequency_khz = (np.arange(_PSD_BINS) - _PSD_BINS // 2) * spacing_khz
     present = [c for c in data.clients if c.round_index == psd.round_index]
@@ -170,16 +180,42 @@ def spectrum_figure(data: RunData) -> Picture | None:
         spectrum.axvspan(*((edges - 0.5) * spacing_khz), color=data.styles[c.client].colour, alpha=0.3, linewidth=0)
     spectrum.plot(frequency_khz, samples(psd), color=INK, linewidth=1.1)
     spectrum.set(title="Power spectral density", xlabel="offset from the carrier, kHz", ylabel="dB per bin")
+    gains = _channel_gains(data, present)
+    _gain_per_subcarrier(channel, data, gains)
     _sinr_per_rb(sinr, data, present)
     rows = [[float(f), float(v)] for f, v in zip(frequency_khz, samples(psd), strict=True)]
     return Picture(
         "spectrum", f"What the base station received in round {psd.round_index}",
-        "Left: the last window with data, shaded where each client's grant lies. Right: SINR per resource block "
-        "measured from the sounding bursts, as at full band and full power.",
-        canvas.svg("spectrum", "Spectrum of the received window and SINR per resource block"),
-        [DataTable("spectrum", ["frequency_khz", "psd_db_per_bin"], rows)],
+        "Left: the last window with data, shaded where each client's grant lies. Middle: channel estimate of each "
+        "client's last burst, subcarrier by subcarrier. Right: SINR per resource block measured from the sounding "
+        "bursts, as at full band and full power.",
+        canvas.svg("spectrum", "Spectrum of the received window, channel gain per subcarrier and SINR per RB"),
+        [
+            DataTable("spectrum", ["frequency_khz", "psd_db_per_bin"], rows),
+            DataTable("channel", ["client", "frequency_khz", "gain_db"],
+                      [[name, float(f), float(g)] for name, (khz, db) in gains.items()
+                       for f, g in zip(khz, db, strict=True)]),
+        ],
         per_client=True,
     )  # fmt: skip
+
+
+def _channel_gains(data: RunData, present: Sequence[ClientRoundRecord]) -> dict[str, _Curve]:
+    """Offsets from the carrier, kHz, and channel gain, dB, of the subcarriers of each client's last burst."""
+    grants = {c.client: c for c in present}
+    gains = {}
+    for signal in (s for s in data.signals if s.kind == "channel" and s.client in grants):
+        start, count = grants[signal.client].rb_start, grants[signal.client].rb_count
+        loaded = DEFAULT_2MSPS.loaded_subcarriers(start, count) + DEFAULT_2MSPS.centre_subcarrier(start, count)
+        gains[signal.client] = loaded * DEFAULT_2MSPS.subcarrier_spacing_hz / 1e3, samples(signal)
+    return gains
+
+
+def _gain_per_subcarrier(axes: Any, data: RunData, gains: dict[str, _Curve]) -> None:
+    for name in (name for name in gains if name in data.styles):
+        axes.plot(*gains[name], color=data.styles[name].colour, linewidth=1.4)
+    axes.set(title="Channel gain per subcarrier", xlabel="offset from the carrier, kHz", ylabel="dB")
+    axes.set_xlim(-1e-3 * data.experiment.radio.sample_rate_hz / 2, 1e-3 * data.experiment.radio.sample_rate_hz / 2)
 
 
 def _sinr_per_rb(axes: Any, data: RunData, present: Sequence[ClientRoundRecord]) -> None:

@@ -13,6 +13,7 @@ from base_station.store.run_store import RunStore
 from protocol.configuration import Experiment
 from protocol.experiment_file import experiment_from_dict
 from protocol.random_streams import random_stream
+from radio.numerology import DEFAULT_2MSPS
 
 RB_TOTAL = 28
 MOST_TOGETHER = 14
@@ -135,7 +136,8 @@ def fake_signals(t: int, clients: list[ClientRoundRecord]) -> list[SignalRecord]
         signals.append(SignalRecord(round_index=t, client=c.client, kind="constellation", label=c.mcs,
                                     dtype="complex64", data=points.astype(np.complex64).tobytes()))  # fmt: skip
         psd[16 + 8 * c.rb_start : 16 + 8 * (c.rb_start + c.rb_count)] += c.reference_snr_db
-        channel = (c.gain_db + rng.normal(0, 0.3, 224)).astype(np.float32)
+        loaded = len(DEFAULT_2MSPS.loaded_subcarriers(c.rb_start, c.rb_count))
+        channel = (c.gain_db + rng.normal(0, 0.3, loaded)).astype(np.float32)
         signals.append(SignalRecord(round_index=t, client=c.client, kind="channel", label="sounding",
                                     dtype="float32", data=channel.tobytes()))  # fmt: skip
     signals.append(SignalRecord(round_index=t, client="", kind="psd", label="data window", dtype="float32",

@@ -84,6 +84,7 @@ def test_the_page_has_every_section(html):
     for phrase in (
         "Accuracy against rounds, airtime and bits on air", "SNR and channel gain of each client", "resource block",
         "Sparsity", "Virtual latency queue", "Realised latency", "Received symbols of round 10",
+        "Channel gain per subcarrier",
         "Power spectral density", "retransmissions", "texts per class", "wall-clock seconds", "dense LoRA",
         "lora_rank = 8", "measured (Example, 2 cores, 2026-11-21)", "simulated", "ip (the adapter", "0.645",
         "95 % interval 0.624 to 0.666",
@@ -108,6 +109,18 @@ def test_the_data_of_the_figures_equals_the_database(run):
     highest = {t: s for t, _, s, _ in sorted(granted)}
     guards = {(int(r["round"]), int(r["rb_start"])) for r in rows("grants_guards")}
     assert {(t, s + n) for t, _, s, n in granted if s < highest[t]} == guards
+
+
+def test_the_channel_of_every_grant_is_drawn_at_its_subcarriers(run):
+    with RunStore.read(run) as store:
+        granted = {c.client: c for c in store.clients() if c.round_index == 10 and c.air_bits}
+    with (run / "report_data" / "channel.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {r["client"] for r in rows} == set(granted)
+    for name, c in granted.items():
+        khz = [float(r["frequency_khz"]) for r in rows if r["client"] == name]
+        band = range(-112 + 8 * c.rb_start, -112 + 8 * (c.rb_start + c.rb_count))
+        assert khz == [7.8125 * s for s in band if s not in (-1, 0, 1)]
 
 
 def test_kinds_of_bits_add_up_to_the_bits_on_air(run):
