@@ -50,23 +50,34 @@ def train_local(
     """
     started = time.perf_counter()
     model.set_adapter(adapter)
-    trained = [parameter for parameter in model.parameters.values() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
-    factors = _trained_factors(model) if orthogonality_weight > 0.0 else []
-    losses = []
+    step = _Step(model, training, orthogonality_weight)
+    batches = _batches(len(tokens), training, random_stream(seed, "batches", round_index, client))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "dropout", round_index, client) % 2**63)
         _set_lora_dropout(model, active=True)
-        for batch in _batches(len(tokens), training, random_stream(seed, "batches", round_index, client)):
-            target = torch.from_numpy(labels[batch])
-            task = torch.nn.functional.cross_entropy(model.logits(*tokens.batch(batch)), target)
-            loss = task + orthogonality_weight * orthogonality_term(factors) if factors else task
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            losses.append(task.item())
+        losses = [step.take(tokens.batch(batch), torch.from_numpy(labels[batch])) for batch in batches]
         _set_lora_dropout(model, active=False)
     return LocalUpdate(model.get_adapter(), float(np.mean(losses)), len(losses), time.perf_counter() - started)
+
+
+class _Step:
+    """One AdamW step on the task loss and the weighted orthogonality term."""
+
+    def __init__(self, model: AdaptedModel, training: TrainingTable, orthogonality_weight: float) -> None:
+        self._model = model
+        self._weight = orthogonality_weight
+        self._factors = _trained_factors(model) if orthogonality_weight > 0.0 else []
+        trained = [parameter for parameter in model.parameters.values() if parameter.requires_grad]
+        self._optimiser = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
+
+    def take(self, texts: tuple[torch.Tensor, torch.Tensor], target: torch.Tensor) -> float:
+        """Task loss before the step, nats."""
+        task = torch.nn.functional.cross_entropy(self._model.logits(*texts), target)
+        loss = task + self._weight * orthogonality_term(self._factors) if self._factors else task
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimiser.step()
+        return float(task.item())
 
 
 def _batches(count: int, training: TrainingTable, stream: np.random.Generator) -> Iterator[NDArray[np.int64]]:

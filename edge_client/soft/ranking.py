@@ -76,19 +76,14 @@ def rank(
     ``a_frozen``: only columns of B are sent (freeze-a). ``annotated``: sizes are those of files with a table of
     energies (``airtune update``). Raises DataError if ``delta`` holds NaN, infinities or absurd values.
     """
-    problem = absurd_value(delta)
-    if problem:
-        raise DataError(f"local update: {problem}; the training diverged, lower training.learning_rate")
     components = Components(base, a_frozen)
-    if a_frozen and any(np.any(delta[module.a_name]) for module in components.modules):
-        raise ValueError("freeze-a: A has changed")
+    _check(delta, components, a_frozen)
     energies = component_energies(components, base, delta, scaling, kappa)
     measure = energies
     if importance == "product-norm":
         measure = product_norms(components, base, delta, scaling, kappa)
     sizes = np.array([record_bytes(components, i, quant_bits) for i in range(len(components))], dtype=np.int64)
-    changed = [i for i in range(len(components)) if any(np.any(part) for part in components.gather(delta, i))]
-    order = np.array(sorted(changed, key=lambda i: (-measure[i] / sizes[i], i)), dtype=np.int64)
+    order = _by_importance(components, delta, measure / sizes)
     errors = rounding_energies(components, base, delta, scaling, kappa, quant_bits)[order]
     ranked, steps = energies[order], sizes[order] + (ENTRY_BYTES if annotated else 0)
     # Summed from the far end, so that the last prefixes keep their small values.
@@ -104,6 +99,20 @@ def rank(
         file_bytes=header_bytes(annotated) + np.append(0, np.cumsum(steps)),
         unsent=later + np.append(0.0, np.cumsum(errors)),
     )
+
+
+def _check(delta: Adapter, components: Components, a_frozen: bool) -> None:
+    problem = absurd_value(delta)
+    if problem:
+        raise DataError(f"local update: {problem}; the training diverged, lower training.learning_rate")
+    if a_frozen and any(np.any(delta[module.a_name]) for module in components.modules):
+        raise ValueError("freeze-a: A has changed")
+
+
+def _by_importance(components: Components, delta: Adapter, per_byte: Energies) -> NDArray[np.int64]:
+    """Numbers of the components that changed by falling importance per byte, equal ones in their own order."""
+    changed = [i for i in range(len(components)) if any(np.any(part) for part in components.gather(delta, i))]
+    return np.array(sorted(changed, key=lambda i: (-per_byte[i], i)), dtype=np.int64)
 
 
 def error_curve(ranking: Ranking, points: int = 64) -> list[CurvePoint]:
