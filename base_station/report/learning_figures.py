@@ -6,54 +6,62 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
+from numpy.typing import NDArray
 
 from base_station.report.drawing import ACCENT, INK, MUTED, Canvas, DataTable, Picture, integer_ticks
 from base_station.report.palette import ink_on
 from base_station.report.run_data import RunData
 from base_station.report.series import client_curves, client_table, round_axis, stride
 
-_ANNOTATED_CLIENTS = 12
+_ANNOTATED_CLIENTS, _ANNOTATED_CLASSES = 12, 30
+_ACCURACY_COLUMNS = ("round", "airtime_s", "air_bits", "accuracy", "worst_client_accuracy", "macro_f1")
 
 
 def accuracy_figure(data: RunData) -> Picture | None:
     """Validation accuracy against rounds, airtime and air bits; None before the first round."""
     if not data.rounds:
         return None
-    initial = data.facts.get("initial_accuracy")
-    start: list[tuple[Any, ...]] = []
-    if initial is not None:
-        start.append((data.rounds[0].round_index - 1, 0.0, 0, initial, None, None))
-    airtime = accumulate(r.airtime_s for r in data.rounds)
-    bits = accumulate(r.air_bits for r in data.rounds)
-    points = start + [
-        (r.round_index, seconds, total, r.accuracy, r.worst_client_accuracy, r.macro_f1)
-        for r, seconds, total in zip(data.rounds, airtime, bits, strict=True)
-    ]
+    points = _accuracy_points(data)
     canvas = Canvas(3.1, 1, 3, sharey=True)
     drawn = points[:: stride(len(points))]
-    accuracy = [p[3] for p in drawn]
-    marker = "o" if len(drawn) <= 40 else None
     labels = ("round", "airtime, s", "bits on air, Mbit")
     for axes, column, scale, label in zip(canvas.axes, range(3), (1, 1, 1e-6), labels, strict=True):
-        x = [p[column] * scale for p in drawn]
-        axes.plot(x, accuracy, color=ACCENT, marker=marker, label="all clients")
-        worst = [(a, p[4]) for a, p in zip(x, drawn, strict=True) if p[4] is not None]
-        axes.plot(*zip(*worst, strict=True), color=MUTED, linewidth=1.2, linestyle="--", label="worst client's labels")
+        _accuracy_curves(axes, [p[column] * scale for p in drawn], drawn)
         _final_accuracy(axes, data, points[-1][column] * scale)
         axes.set_xlabel(label)
     integer_ticks(canvas.axes[0].xaxis)
     canvas.axes[0].set_ylabel("accuracy")
     canvas.axes[0].set_ylim(0, max(1e-3, 1.15 * max(p[3] for p in points)))
     canvas.axes[0].legend(loc="lower right")
-    columns = ["round", "airtime_s", "air_bits", "accuracy", "worst_client_accuracy", "macro_f1"]
     return Picture(
         "accuracy", "Accuracy against rounds, airtime and bits on air",
         f"Validation accuracy of the global model on {data.experiment.experiment.validation_texts} texts after each "
         "round; dashed, weighted by the label mix of the client it serves worst. The bar at the end is the test "
         "accuracy with its 95 % interval.",
         canvas.svg("accuracy", "Validation accuracy rising over rounds, airtime and bits on air"),
-        [DataTable("accuracy", columns, points)],
+        [DataTable("accuracy", _ACCURACY_COLUMNS, points)],
     )  # fmt: skip
+
+
+def _accuracy_points(data: RunData) -> list[tuple[Any, ...]]:
+    """One row of ``_ACCURACY_COLUMNS`` per round, before them the untrained model's if it is known."""
+    initial = data.facts.get("initial_accuracy")
+    start: list[tuple[Any, ...]] = []
+    if initial is not None:
+        start.append((data.rounds[0].round_index - 1, 0.0, 0, initial, None, None))
+    airtime = accumulate(r.airtime_s for r in data.rounds)
+    bits = accumulate(r.air_bits for r in data.rounds)
+    return start + [
+        (r.round_index, seconds, total, r.accuracy, r.worst_client_accuracy, r.macro_f1)
+        for r, seconds, total in zip(data.rounds, airtime, bits, strict=True)
+    ]
+
+
+def _accuracy_curves(axes: Any, x: list[float], points: list[tuple[Any, ...]]) -> None:
+    axes.plot(x, [p[3] for p in points], color=ACCENT, marker="o" if len(points) <= 40 else None, label="all clients")
+    worst = [(a, p[4]) for a, p in zip(x, points, strict=True) if p[4] is not None]
+    axes.plot(*zip(*worst, strict=True), color=MUTED, linewidth=1.2, linestyle="--", label="worst client's labels")
 
 
 def _final_accuracy(axes: Any, data: RunData, x: float) -> None:
@@ -76,13 +84,7 @@ def training_figure(data: RunData) -> Picture | None:
     loss.plot([r.round_index for r in data.rounds], [r.loss for r in data.rounds], color=INK, label="validation")
     loss.legend(loc="best")
     loss.set(title="Loss", ylabel="cross-entropy, nats")
-    rounds = [r.round_index for r in data.rounds]
-    overlap.plot(rounds, [r.cosine_worst for r in data.rounds], color=ACCENT, linestyle="--", label="worst module")
-    overlap.plot(rounds, [r.cosine_mean for r in data.rounds], color=ACCENT, label="mean over modules")
-    overlap.set(title="Overlap of LoRA columns", ylabel="largest |cosine|")
-    overlap.set_ylim(bottom=0)
-    overlap.legend(loc="best")
-    round_axis(overlap, data)
+    _overlap_curves(overlap, data)
     client_curves(residual, data, lambda c: c.residual_energy if c.weight > 0 else None)
     residual.set(title="Residual carried into the round", ylabel="energy of the weight change")
     residual.set_ylim(bottom=0)
@@ -102,6 +104,16 @@ def training_figure(data: RunData) -> Picture | None:
     )  # fmt: skip
 
 
+def _overlap_curves(axes: Any, data: RunData) -> None:
+    rounds = [r.round_index for r in data.rounds]
+    axes.plot(rounds, [r.cosine_worst for r in data.rounds], color=ACCENT, linestyle="--", label="worst module")
+    axes.plot(rounds, [r.cosine_mean for r in data.rounds], color=ACCENT, label="mean over modules")
+    axes.set(title="Overlap of LoRA columns", ylabel="largest |cosine|")
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="best")
+    round_axis(axes, data)
+
+
 def split_figure(data: RunData) -> Picture | None:
     """How many texts of each class each client holds; None if the manifest does not say."""
     histogram: dict[str, list[int]] = data.manifest.get("class_histogram") or {}
@@ -112,17 +124,8 @@ def split_figure(data: RunData) -> Picture | None:
     classes = data.manifest.get("class_names") or [str(i) for i in range(counts.shape[1])]
     canvas = Canvas(1.6 + 0.42 * min(len(names), 8) + 0.12 * max(len(names) - 8, 0))
     axes = canvas.axes[0]
-    from matplotlib import colormaps
-
-    shades = colormaps["Blues"]
-    mesh = axes.pcolormesh(counts, cmap=shades, edgecolors="none", vmin=0, vmax=max(counts.max(), 1))
-    for (row, column), count in np.ndenumerate(counts):
-        if len(names) <= _ANNOTATED_CLIENTS and len(classes) <= 30:
-            red, green, blue = (int(255 * v) for v in shades(count / max(counts.max(), 1))[:3])
-            ink = ink_on(f"#{red:02x}{green:02x}{blue:02x}")
-            axes.text(column + 0.5, row + 0.5, str(count), ha="center", va="center", fontsize=8, color=ink)
+    canvas.colour_bar(_heat_map(axes, counts), axes, "texts")
     _label_cells(axes, [str(c) for c in classes], [f"{n} ({sum(histogram[n])})" for n in names])
-    canvas.colour_bar(mesh, axes, "texts")
     rows = [[name, label, int(n)] for name in names for label, n in zip(classes, histogram[name], strict=True)]
     return Picture(
         "split", "What each client learns from: texts per class",
@@ -133,6 +136,19 @@ def split_figure(data: RunData) -> Picture | None:
         canvas.svg("split", "Heat map of texts per class and client"),
         [DataTable("split", ["client", "class", "texts"], rows)],
     )  # fmt: skip
+
+
+def _heat_map(axes: Any, counts: NDArray[np.int64]) -> Any:
+    """Counts of shape (clients, classes) as shades, written into the cells where there is room; the mesh."""
+    largest = max(counts.max(), 1)
+    shades = colormaps["Blues"]
+    mesh = axes.pcolormesh(counts, cmap=shades, edgecolors="none", vmin=0, vmax=largest)
+    if len(counts) <= _ANNOTATED_CLIENTS and counts.shape[1] <= _ANNOTATED_CLASSES:
+        for (row, column), count in np.ndenumerate(counts):
+            red, green, blue = (int(255 * v) for v in shades(count / largest)[:3])
+            ink = ink_on(f"#{red:02x}{green:02x}{blue:02x}")
+            axes.text(column + 0.5, row + 0.5, str(count), ha="center", va="center", fontsize=8, color=ink)
+    return mesh
 
 
 def _label_cells(axes: Any, classes: list[str], clients: list[str]) -> None:
