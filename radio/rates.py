@@ -99,20 +99,19 @@ def rate_table(
     """
     reference = np.asarray(reference_sinr_db, float)
     table = RateTable([], [], [])
+    best: tuple[float, str, int] | None = None
     for rb_count in range(1, len(reference) + 1):
         gain_db = min(10.0 * np.log10(numerology.rb_total / rb_count), psd_cap_db)
         sinr_db = reference + gain_db
         mcs = choose_mcs(sinr_db, tables, target_block_error_rate, margin_db)
-        rate = 0.0
         if mcs is not None:
             snr_db = effective_snr_db(sinr_db, mcs) - margin_db
             rate = goodput_bps(mcs, 0, rb_count, snr_db, numerology, tables, payload_share)
-        if mcs is not None and (not table.rate_bps or rate > table.rate_bps[-1]):
-            _append(table, rate, mcs, rb_count)
-        elif table.rate_bps:
-            _append(table, table.rate_bps[-1], table.mcs[-1], table.rb_used[-1])
-        else:
+            if best is None or rate > best[0]:
+                best = rate, mcs, rb_count
+        if best is None:
             break  # more RBs only thin the power
+        _append(table, *best)
     return table
 
 

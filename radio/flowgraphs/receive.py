@@ -30,13 +30,8 @@ def receive_branches(
         return []
     decimations = [burst_decimation(burst, numerology) for burst in bursts]
     taps = [receive_taps(numerology, burst, guard_rb) for burst in bursts]
-    # Every branch must get whole chunks up to its last sample plus its filter's delay.
-    longest = max(len(branch) for branch in taps)
-    unit = CHUNK * max(decimations)
-    padded = np.zeros(unit * (-(-(len(samples) + longest) // unit) + 1), np.complex64)
-    padded[: len(samples)] = samples
     graph = gr.top_block("receive")
-    origin = source(padded)
+    origin = source(_padded(samples, max(len(branch) for branch in taps), CHUNK * max(decimations)))
     sinks = []
     for burst, decimation, branch_taps in zip(bursts, decimations, taps, strict=True):
         centre_hz = numerology.centre_hz(burst.rb_start, burst.rb_count)
@@ -52,6 +47,13 @@ def receive_branches(
         _without_delay(sink.take(), (len(branch_taps) - 1) // 2 // decimation, len(samples) // decimation)
         for sink, branch_taps, decimation in zip(sinks, taps, decimations, strict=True)
     ]
+
+
+def _padded(samples: NDArray[np.complex64], tail: int, unit: int) -> NDArray[np.complex64]:
+    """Zeros behind: every branch must get whole chunks up to its last sample plus its filter's delay."""
+    padded = np.zeros(unit * (-(-(len(samples) + tail) // unit) + 1), np.complex64)
+    padded[: len(samples)] = samples
+    return padded
 
 
 def _without_delay(samples: NDArray[np.complex64], delay: int, length: int) -> NDArray[np.complex64]:
