@@ -87,12 +87,9 @@ def dense_reference(
         served = [found for found in links if found is not None]
         unserved += len(links) - len(served)
         air_bits += sum(update_bits * found.air_bits_per_bit for found in served)
-        waited_s = 0.0
-        for turn in _split(served, turns):
-            durations = [update_bits / found.rate_bps for found in turn]
-            latencies += [measured.barrier_s + waited_s + duration for duration in durations]
-            waited_s += max(durations)
-        airtime_s += waited_s
+        ends_s = _ends_s(served, turns, update_bits)
+        latencies += [measured.barrier_s + end_s for end_s in ends_s]
+        airtime_s += max(ends_s, default=0.0)
     return DenseReference(
         update_bits=update_bits,
         payload_bits=update_bits * len(latencies),
@@ -102,6 +99,15 @@ def dense_reference(
         served=len(latencies),
         unserved=unserved,
     )
+
+
+def _ends_s(links: Sequence[DenseLink], turns: int, update_bits: int) -> list[float]:
+    """When each client's update is through, s after the grants; a turn starts when the one before has ended."""
+    ends_s: list[float] = []
+    for turn in _split(links, turns):
+        start_s = max(ends_s, default=0.0)
+        ends_s += [start_s + update_bits / found.rate_bps for found in turn]
+    return ends_s
 
 
 def _split(links: Sequence[DenseLink], turns: int) -> Iterator[Sequence[DenseLink]]:

@@ -66,9 +66,7 @@ def search_round(options: Options, guard_rb: int, rb_total: int, queue_s: float)
     gain(L), the largest gain with no latency above L, is non-decreasing, so an interval whose
     right neighbour gains G and whose smallest latency is L is worth at least queue_s x L - G.
     """
-    caps = options.caps_s()
-    # A latency that costs more than all energy is worth loses to silence, however absurd a rate made it.
-    caps = caps[queue_s * (caps - options.floor_s) <= options.energy_total + options.tie]
+    caps = _worthwhile_caps_s(options, queue_s)
     slack = options.tie + 1e-15 * queue_s * float(caps[-1])
     best = best_grants(options, guard_rb, rb_total, float(caps[-1]))
     best_value = queue_s * best.largest_latency_s - best.gain
@@ -95,3 +93,9 @@ def search_round(options: Options, guard_rb: int, rb_total: int, queue_s: float)
             push(middle + 1, last, gain_limit)
     equal = [g for g in solved if queue_s * g.largest_latency_s - g.gain <= best_value + slack]
     return min(equal, key=lambda g: g.largest_latency_s)
+
+
+def _worthwhile_caps_s(options: Options, queue_s: float) -> NDArray[np.float64]:
+    # A latency that costs more than all energy is worth loses to silence, however absurd a rate made it.
+    caps = options.caps_s()
+    return caps[queue_s * (caps - options.floor_s) <= options.energy_total + options.tie]
