@@ -15,6 +15,7 @@ from base_station.tsfa.queues import feasibility
 from base_station.uplink import UplinkGrant
 from protocol.factors import column_overlap
 from protocol.messages import Ready
+from protocol.update.fragments import FRAGMENT_HEADER_BYTES
 from radio.arq import ArqTracker
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _fill_uplink(record: ClientRoundRecord, played: StationRound, grant: UplinkG
     if record.client in played.lab.roster.left_out:
         return  # what arrived of it is not aggregated
     record.fragments_delivered = len(arq.fragments)
-    record.delivered_bits = min(8 * sum(len(f) for f in arq.fragments.values()), record.payload_bits)
+    record.delivered_bits = 8 * sum(len(f) - FRAGMENT_HEADER_BYTES for f in arq.fragments.values())
 
 
 def _state(played: StationRound, name: str) -> tuple[str, str]:

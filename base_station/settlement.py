@@ -20,11 +20,13 @@ def next_state(played: StationRound) -> ServerState:
     queues = dict(played.state.queue_s)
     for name, realised_s in latencies.items():
         queues[name] = next_queue_s(queues[name], realised_s, budget_s)
-    slowest_s = max(latencies.values(), default=0.0)
+    common_s = played.state.common_queue_s
+    if latencies:
+        common_s = next_queue_s(common_s, max(latencies.values()), budget_s)
     return ServerState(
         round_index=played.index,
         queue_s=queues,
-        common_queue_s=next_queue_s(played.state.common_queue_s, slowest_s, budget_s),
+        common_queue_s=common_s,
         kappa=played.state.kappa if played.state.kappa is not None else _measured_kappa(played),
         carriers=played.carriers,
         participations={**played.state.participations, **_participations(played)},

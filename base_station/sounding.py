@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from base_station.channel import Carrier, ChannelMeasurement, barred_rbs, measurement_from_sounding, usable_run
+from base_station.channel import (
+    Carrier,
+    ChannelMeasurement,
+    barred_rbs,
+    measurement_from_sounding,
+    tx_gain_db,
+    usable_run,
+)
 from base_station.lab import Lab
 from base_station.windows import WindowRunner
 from protocol.bursts import SoundingBurst
@@ -69,7 +76,11 @@ class Sounder:
     def _acquire(self, name: str) -> None:
         """First contact: find the client's carrier anywhere within the crystals' tolerance."""
         start = (self.lab.numerology.rb_total - ACQUISITION_RBS) // 2
-        burst = SoundingBurst(name, self.windows.burst_id(name), start, ACQUISITION_RBS, acquisition=True)
+        total, cap_db = self.lab.numerology.rb_total, self.lab.experiment.radio.psd_cap_db
+        burst = SoundingBurst(
+            name, self.windows.burst_id(name), start, ACQUISITION_RBS, acquisition=True,
+            tx_gain_db=tx_gain_db(total, ACQUISITION_RBS, cap_db),
+        )  # fmt: skip
         heard = self.windows.sound(burst).bursts[0]
         if heard.detected:
             self.carriers[name] = Carrier().corrected(heard.cfo_hz)

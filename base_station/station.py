@@ -165,7 +165,7 @@ def fragment_key(experiment: Experiment, keys: StationKeys, name: str) -> bytes:
     With key files it follows from the base station's secret key, so no other client can know it, and a resumed run
     has the same. With the throw-away keys of a local run it follows from the seed, like everything else there.
     """
-    secret = keys.pair.secret if experiment.clients.keys_dir is not None else "throw-away"
+    secret = "throw-away" if keys.throw_away else keys.pair.secret
     text = f"{experiment.experiment.name}\x1f{experiment.experiment.seed}\x1f{name}"
     return hashlib.blake2b(text.encode(), key=secret.encode(), digest_size=FRAGMENT_KEY_BYTES).digest()
 

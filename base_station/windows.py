@@ -50,6 +50,7 @@ class WindowRunner:
         """Listen while nobody sends."""
         window = self._window("silent", SILENT_SAMPLES)
         self.radio.arm(window, [])
+        self.model_s += window.n_samples / self.settings.sample_rate_hz
         return self.radio.collect(RADIO_TIMEOUT_S)
 
     def sound(self, burst: SoundingBurst) -> WindowReport:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from deploy.launcher import ClientProcesses, client_command, client_environment,
 from deploy.progress import ClosableProgress, open_progress
 from protocol.configuration import Experiment
 from protocol.experiment_file import experiment_to_dict
-from protocol.keys import load_station_keys, make_keys
+from protocol.keys import StationKeys, load_station_keys, make_keys
 
 
 def run_testbed(experiment: Experiment, run_dir: Path, *, resume: bool, as_json: bool) -> int:
@@ -28,6 +29,7 @@ def run_testbed(experiment: Experiment, run_dir: Path, *, resume: bool, as_json:
     with contextlib.ExitStack() as stack:
         private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="airtune-")))
         keys = _keys_directory(experiment, private)
+        station_keys = replace(_station_keys(experiment, keys), throw_away=experiment.clients.keys_dir is None)
         progress = stack.enter_context(_progress(experiment, as_json))
         clients: list[ClientProcesses] = []
 
@@ -36,7 +38,7 @@ def run_testbed(experiment: Experiment, run_dir: Path, *, resume: bool, as_json:
             stack.callback(clients[0].close)
 
         try:
-            summary = _run_base_station(experiment, run_dir, keys, progress, resume, on_listening)
+            summary = _run_base_station(experiment, run_dir, station_keys, progress, resume, on_listening)
         except KeyboardInterrupt:
             if clients and clients[0].failure is not None:
                 raise clients[0].failure from None
@@ -54,14 +56,19 @@ def run_station(experiment: Experiment, run_dir: Path, keys: Path, *, resume: bo
     def on_listening(address: str) -> None:
         print(f"airtune: the base station listens at {address}", file=sys.stderr, flush=True)
 
+    station_keys = _station_keys(experiment, keys)
     with _progress(experiment, as_json) as progress:
         try:
-            summary = _run_base_station(experiment, run_dir, keys, progress, resume, on_listening)
+            summary = _run_base_station(experiment, run_dir, station_keys, progress, resume, on_listening)
         except KeyboardInterrupt:
             _tell_how_to_resume(run_dir)
             raise
     _print_summary(summary, as_json)
     return 0
+
+
+def _station_keys(experiment: Experiment, directory: Path) -> StationKeys:
+    return load_station_keys(directory, [member.name for member in experiment.clients.members])
 
 
 def _keys_directory(experiment: Experiment, private: Path) -> Path:
@@ -84,16 +91,14 @@ def _progress(experiment: Experiment, as_json: bool) -> Iterator[ClosableProgres
 
 
 def _run_base_station(
-    experiment: Experiment, run_dir: Path, keys: Path, progress: ClosableProgress, resume: bool,
+    experiment: Experiment, run_dir: Path, keys: StationKeys, progress: ClosableProgress, resume: bool,
     on_listening: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
-    names = [member.name for member in experiment.clients.members]
-    station_keys = load_station_keys(keys, names)  # before torch is loaded, which takes seconds
     from base_station.station import run_base_station
     from deploy.device import device_profile
 
     return run_base_station(
-        experiment, run_dir, station_keys, progress,
+        experiment, run_dir, keys, progress,
         resume=resume, device=lambda: device_profile(experiment), on_listening=on_listening,
     )  # fmt: skip
 

@@ -24,6 +24,10 @@ else:  # JetPack 6
     import tomli as tomllib
 
 
+ACQUISITION_REACH_HZ = 120e3
+"""Carrier offset between two radios at which first contact still works (docs/design.md, section 3)."""
+
+
 def load_experiment(path: Path, overrides: list[str] | None = None) -> Experiment:
     """Read, override (``table.key=value``) and check an experiment file.
 
@@ -133,5 +137,11 @@ def _check_consistency(experiment: Experiment, origin: str) -> None:
         raise ConfigurationError(f'{origin}: [model] source = "local" and path belong together')
     if (data.source == "table") != (data.path is not None):
         raise ConfigurationError(f'{origin}: [data] source = "table" and path belong together')
+    offset_hz = 2e-6 * experiment.channel.carrier_offset_ppm * experiment.radio.carrier_hz
+    if offset_hz > ACQUISITION_REACH_HZ:
+        raise ConfigurationError(
+            f"{origin}: channel.carrier_offset_ppm: crystals this far apart move the carrier by {offset_hz / 1e3:.0f} kHz; "
+            f"first contact reaches {ACQUISITION_REACH_HZ / 1e3:.0f} kHz"
+        )
     if experiment.training.aggregation == "exact" and experiment.soft.residual == "on":
         raise ConfigurationError(f'{origin}: training.aggregation = "exact" requires soft.residual = "off"')

@@ -38,6 +38,8 @@ class StationKeys:
 
     pair: KeyPair
     clients: dict[str, str]
+    throw_away: bool = False
+    """Made for one local run and gone with it."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,14 @@
 """A client with a valid key is still not believed when what it says cannot be."""
 
+import dataclasses
+
 import msgspec
 import pytest
 
 from base_station.checks import absurd_energies, fault_of_encoded, fault_of_ready, fragments_and_blocks
+from base_station.station import fragment_key
+from protocol.experiment_file import experiment_from_dict
+from protocol.keys import StationKeys, new_pair
 from protocol.messages import Encoded, Ready
 from radio.fragments import FragmentTagger
 
@@ -69,3 +74,15 @@ def test_fragments_and_blocks_are_what_a_client_makes_of_its_file(payload_bytes)
     tagger = FragmentTagger(bytes(32), "run", 1, "edge-1")
     blocks = sum(len(tagger.seal(i, bytes(size))) for i, size in enumerate(sizes))
     assert fragments_and_blocks(payload_bytes, 2006) == (len(sizes), blocks)
+
+
+def test_a_fragment_key_is_no_other_clients_to_know():
+    experiment = experiment_from_dict(
+        {"experiment": {"name": "lab"}, "clients": {"members": [{"name": "a", "distance_m": 1.0}]}}, "lab"
+    )
+    lab = StationKeys(new_pair(), {})
+    other = StationKeys(new_pair(), {})
+    assert fragment_key(experiment, lab, "a") == fragment_key(experiment, lab, "a")
+    assert len({fragment_key(experiment, k, n) for k in (lab, other) for n in ("a", "b")}) == 4
+    throw_away = [dataclasses.replace(k, throw_away=True) for k in (lab, other)]
+    assert fragment_key(experiment, throw_away[0], "a") == fragment_key(experiment, throw_away[1], "a")
