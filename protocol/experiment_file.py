@@ -140,8 +140,8 @@ def _check_consistency(experiment: Experiment, origin: str) -> None:
     offset_hz = 2e-6 * experiment.channel.carrier_offset_ppm * experiment.radio.carrier_hz
     if offset_hz > ACQUISITION_REACH_HZ:
         raise ConfigurationError(
-            f"{origin}: channel.carrier_offset_ppm: crystals this far apart move the carrier by {offset_hz / 1e3:.0f} kHz; "
-            f"first contact reaches {ACQUISITION_REACH_HZ / 1e3:.0f} kHz"
+            f"{origin}: channel.carrier_offset_ppm: crystals this far apart move the carrier by "
+            f"{offset_hz / 1e3:.0f} kHz; first contact reaches {ACQUISITION_REACH_HZ / 1e3:.0f} kHz"
         )
     if experiment.training.aggregation == "exact" and experiment.soft.residual == "on":
         raise ConfigurationError(f'{origin}: training.aggregation = "exact" requires soft.residual = "off"')

@@ -98,5 +98,5 @@ def test_an_unknown_client_is_answered_with_the_known_ones(tmp_path):
 
 
 def test_crystals_too_far_apart_for_first_contact_are_told(tmp_path):
-    with pytest.raises(ConfigurationError, match="carrier_offset_ppm.*144 kHz; first contact reaches 120 kHz"):
+    with pytest.raises(ConfigurationError, match=r"carrier_offset_ppm.*144 kHz; first contact reaches 120 kHz"):
         load_experiment(written(tmp_path, GOOD), ["channel.carrier_offset_ppm=30"])
