@@ -15,8 +15,12 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     Raises StorageError, with the file and the cause; nothing of the new content is left then.
     """
+    path = path.resolve()  # through links, so that a link stays one
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe must not be replaced by a file
+            path.write_bytes(data)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as stream:
             stream.write(data)

@@ -1,8 +1,8 @@
 """Named steps of a round, and the one place where a test can pull the plug at a step.
 
 ``reached("base-station", "aggregated", 3)`` does nothing, unless the environment variable
-``AIRTUNE_KILL_AT`` is ``base-station:aggregated:3``: then every process of the process group ends
-by SIGKILL, as in a power cut. The crash tests use it to stop a run at every step of both sides.
+``AIRTUNE_KILL_AT`` is ``base-station:aggregated:3``: then the process and its group end by SIGKILL, as in a
+power cut. The crash tests use it to stop a run at every step of both sides.
 """
 
 from __future__ import annotations
