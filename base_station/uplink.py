@@ -89,7 +89,7 @@ class Uplink:
 
     def _take_in(self, grant: UplinkGrant, burst: DataBurst, report: BurstReport) -> None:
         numerology = self.windows.numerology
-        air_bits = burst_coded_bits(burst)
+        air_bits = burst_coded_bits(burst, numerology)
         grant.air_samples += burst_air_samples(burst, numerology)
         grant.air_bits += air_bits
         if grant.arq.pass_index > 0:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from protocol.bursts import Burst, DataBurst, SoundingBurst
 from protocol.errors import RadioError
 from radio.modem.mcs import Mcs, McsTable
-from radio.numerology import DEFAULT_2MSPS, Numerology
+from radio.numerology import Numerology
 
 MAX_BURST_SAMPLES = 2**18 - 4096
 """Longest burst, full-rate samples; the rest of 2^18 is for filter tails, zeros and slow clocks."""
@@ -113,7 +113,7 @@ def branch_samples(burst: Burst, numerology: Numerology) -> int:
     return burst_layout(burst, numerology).samples
 
 
-def burst_coded_bits(burst: Burst, numerology: Numerology = DEFAULT_2MSPS) -> int:
+def burst_coded_bits(burst: Burst, numerology: Numerology) -> int:
     """Bits on the air: data resource elements times bits per symbol; 0 for a sounding.
 
     The elements that fill the last OFDM symbol beyond the code blocks are modulated and so they count.
