@@ -16,7 +16,7 @@ from deploy.options import RUNS
 
 EXAMPLE = """\
 example: airtune runs
-         airtune runs export runs/demo --format parquet --out /tmp/demo
+         airtune runs export runs/demo --format parquet --out exported
 """
 
 

@@ -63,7 +63,7 @@ def test_files_may_lie_elsewhere_and_what_the_base_station_decides_may_differ():
         ("tcp://10.0.0.2:5601", "tcp://192.168.1.10:5600", "tcp://10.0.0.2:5601"),
         ("tcp://127.0.0.1:5601", "tcp://127.0.0.1:5600", "tcp://127.0.0.1:5601"),
         ("tcp://0.0.0.0:5601", "tcp://localhost:5600", "tcp://0.0.0.0:5601"),
-        ("ipc:///tmp/ether", "tcp://192.168.1.10:5600", "ipc:///tmp/ether"),
+        ("ipc:///run/ether", "tcp://192.168.1.10:5600", "ipc:///run/ether"),
     ],
 )
 def test_a_radio_address_of_no_use_elsewhere_takes_the_host_of_the_base_station(radio, station, used):
