@@ -1,5 +1,6 @@
 """Committing rounds: all or nothing, at any instant of a crash, and when the disk is full."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -150,35 +151,35 @@ def test_a_round_is_committed_once(two_rounds):
         commit_fake_round(store, 2)
 
 
-@pytest.fixture
-def no_file_over():
-    """Limit the size of files this process may write, as a full disk would."""
+@contextlib.contextmanager
+def no_file_over(size):
+    """Limit the size of files this process may write, as a full disk would; pytest's own output included, so be brief."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("limit", [60, 4096])
-def test_a_full_disk_is_one_line_and_leaves_the_last_round(two_rounds, no_file_over, limit):
+def test_a_full_disk_is_one_line_and_leaves_the_last_round(two_rounds, limit):
     """60 bytes stop the checkpoint; 4096 let it pass and stop the transaction."""
     with RunStore.resume(two_rounds) as store:
-        no_file_over(limit)
-        with pytest.raises(StorageError) as caught:
+        with pytest.raises(StorageError) as caught, no_file_over(limit):
             commit_fake_round(store, 3)
         assert "\n" not in str(caught.value)
         assert store.last_committed()[0] == 2
-        no_file_over(resource.RLIM_INFINITY)
         assert [p for p in (two_rounds / "checkpoints").iterdir() if p.name.startswith(".")] == []
         commit_fake_round(store, 3)
     with RunStore.read(two_rounds) as store:
         assert store.last_committed()[0] == 3
 
 
-def test_a_run_that_cannot_be_created_leaves_nothing(tmp_path, no_file_over):
-    no_file_over(20)
-    with pytest.raises(StorageError):
+def test_a_run_that_cannot_be_created_leaves_nothing(tmp_path):
+    with pytest.raises(StorageError), no_file_over(20):
         RunStore.create(tmp_path / "run", fake_experiment(), {})
     assert list(tmp_path.iterdir()) == []
 
