@@ -121,7 +121,9 @@ class Roster:
     def _note(self, name: str, message: ClientMessage) -> None:
         if isinstance(message, Hello):
             if name in self.joined:
-                self.leave_out(name, "its process was restarted")
+                # Out of this round, unless its plan is sent anew.
+                self.left_out.setdefault(name, "its process was restarted")
+                self._progress.warn(f"{name}: its process was restarted")
             self.joined.add(name)
             self._control.send(name, self._welcomes[name])
             self._progress.client(name, "joined")

@@ -61,11 +61,12 @@ def run_base_station(
     dataset = load_dataset(experiment)
     partition = partition_texts(experiment, dataset.train)
     with ExitStack() as stack:
-        # Addresses first: a run that cannot listen leaves no run directory behind.
+        # Addresses and model first: a run that cannot listen or load leaves no run directory behind.
         control = StationControl(experiment.clients.control_address, keys.pair, keys.clients)
         stack.callback(control.close)
         radio = open_base_station_radio(experiment)
         stack.callback(radio.close)
+        evaluator = StationEvaluator(experiment, dataset, partition)
         store = stack.enter_context(_open_store(experiment, run_dir, resume, dataset, partition, device))
         if store.fact("finished") is not None:
             progress.finished(f"this run is complete; its report is {write_report(store.directory)}")
@@ -73,7 +74,6 @@ def run_base_station(
         on_listening(control.address)
         fragment_keys = {m.name: fragment_key(experiment, keys, m.name) for m in experiment.clients.members}
         roster = Roster(control, _welcomes(experiment, store, radio, fragment_keys), experiment.clients, progress)
-        evaluator = StationEvaluator(experiment, dataset, partition)
         lab = Lab(
             experiment=experiment, run_id=store.manifest["run_id"], session=secrets.token_hex(8), radio=radio,
             roster=roster, evaluator=evaluator, aggregator=AGGREGATORS[experiment.training.aggregation](), store=store,

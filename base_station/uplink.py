@@ -52,12 +52,13 @@ class Uplink:
     def run(self, grants: Mapping[str, UplinkGrant]) -> list[float]:
         """Deliver until every grant is complete, out of passes, out of time or left out.
 
-        Returns the power spectral density of the last data window (256 bins, dB; empty if there was none).
+        Returns the power spectral density of the first data window, in which every granted client sends (256 bins,
+        dB; empty if there was none).
         """
         psd: list[float] = []
         while bursts := self._next_bursts(grants):
             report = self.windows.data(bursts, [grants[b.client].arq.pass_index for b in bursts])
-            psd = report.psd_db
+            psd = psd or report.psd_db
             heard = {r.client: r for r in report.bursts}
             for burst in bursts:
                 if burst.client not in report.lost:

@@ -66,7 +66,7 @@ class LineProgress:
         self._print(
             f"round {record.round_index} of {self._rounds}: accuracy {record.accuracy:.3f}, loss {record.loss:.3f}, "
             f"{heard} of {len(clients)} clients delivered, {megabits(record.air_bits)} on air in "
-            f"{record.airtime_s:.2f} s, latency {record.latency_s:.2f} s, took {record.wall_s:.1f} s"
+            f"{record.airtime_s:.2f} s, slowest latency {record.latency_s:.2f} s, took {record.wall_s:.1f} s"
         )
         if record.note:
             self._print(record.note)

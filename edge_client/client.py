@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from protocol.messages import (
 from radio.drivers import open_client_radio
 from radio.interface import ClientRadio
 
+_LOG = logging.getLogger("airtune.client")
+
 
 class ClientSession:
     """One identity: its control connection, its radio, and its side of the round once welcomed."""
@@ -50,11 +53,13 @@ class ClientSession:
         if isinstance(message, Welcome):
             self._join(message)
         elif isinstance(message, Finish):
+            _LOG.info("%s: finished: %s", self.name, message.reason)
             self.finished = True
         elif self._round is not None:
             try:
                 self._answer(self._round, message)
             except AirtuneError as error:
+                _LOG.warning("%s: round %d: %s", self.name, self._round_index, error)
                 self.control.send(Failed(round_index=self._round_index, reason=str(error)[:500]))
                 if isinstance(error, RadioError) and self._welcome is not None:
                     self._join(self._welcome)
@@ -68,6 +73,7 @@ class ClientSession:
     def _answer(self, session_round: ClientRound, message: StationMessage) -> None:
         if isinstance(message, Plan):
             self._round_index = message.round_index
+            _LOG.info("%s: round %d: training", self.name, message.round_index)
             self.control.set_stage("training", message.round_index)
             self.control.send(session_round.on_plan(message))
             self.control.set_stage("ready", message.round_index)
@@ -78,6 +84,7 @@ class ClientSession:
             self.control.set_stage("encoding" if message.budget_bits else "silent", self._round_index)
             encoded = session_round.on_grant(message)
             if encoded is not None:
+                _LOG.info("%s: round %d: sending %d bits", self.name, self._round_index, encoded.payload_bits)
                 self.control.send(encoded)
         elif isinstance(message, DataGo):
             self.control.set_stage("on the air", self._round_index)
@@ -93,6 +100,7 @@ class ClientSession:
         radio_address = reachable_radio_address(welcome.radio_address, self.control.address)
         self._radio = open_client_radio(self.name, experiment, radio_address)
         self._welcome = welcome
+        _LOG.info("%s: joined the base station at %s", self.name, self.control.address)
         self._round = ClientRound(
             self.name, experiment, welcome.run_id, welcome.fragment_key,
             LocalTrainer(self.name, experiment, device, self._model),

@@ -93,7 +93,8 @@ def _reject_unknown_keys(raw: Any, table: type[Struct], origin: str, where: str)
         full = f"{where}.{key}" if where else key
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            raise ConfigurationError(f"{origin}: unknown key '{full}'; the nearest valid one is '{near[0]}'")
+            what = "key" if where else "table"
+            raise ConfigurationError(f"{origin}: unknown {what} '{full}'; the nearest valid one is '{near[0]}'")
         kind = known[key]
         if isinstance(kind, type) and issubclass(kind, Table):
             _reject_unknown_keys(value, kind, origin, full)

@@ -186,9 +186,9 @@ def spectrum_figure(data: RunData) -> Picture | None:
     rows = [[float(f), float(v)] for f, v in zip(frequency_khz, samples(psd), strict=True)]
     return Picture(
         "spectrum", f"What the base station received in round {psd.round_index}",
-        "Left: the last window with data, shaded where each client's grant lies. Middle: channel estimate of each "
-        "client's last burst, subcarrier by subcarrier. Right: SINR per resource block measured from the sounding "
-        "bursts, as at full band and full power.",
+        "Left: the round's first window with data, all granted clients on the air, shaded where each one's grant lies. "
+        "Middle: channel estimate of each client's last burst, subcarrier by subcarrier. Right: SINR per resource "
+        "block measured from the sounding bursts, as at full band and full power.",
         canvas.svg("spectrum", "Spectrum of the received window, channel gain per subcarrier and SINR per RB"),
         [
             DataTable("spectrum", ["frequency_khz", "psd_db_per_bin"], rows),

@@ -99,8 +99,8 @@ def _accuracy_line(result: dict[str, Any]) -> str:
     if final is None:
         return f"accuracy  not tested yet: the run stopped after {result['rounds']} rounds"
     around = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
-    before = f", from {initial:.3f}" if initial is not None else ""
-    return f"accuracy  {final:.3f}{around}{before}"
+    before = f"; before training {initial:.3f} on validation texts" if initial is not None else ""
+    return f"accuracy  {final:.3f} on test texts{around}{before}"
 
 
 def _seconds(value: float | None) -> str:

@@ -89,7 +89,7 @@ def load_instance(text: bytes, origin: str) -> Instance:
     """
     try:
         raw = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ConfigurationError(f"{origin}: not valid JSON: {error}") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("clients"), list):
         raise ConfigurationError(f"{origin}: expected an object with a list 'clients'")

@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(path: str) -> bytes:
     if path == "-":
+        if sys.stdin is None:
+            raise ConfigurationError("-: standard input is closed")
         return sys.stdin.buffer.read()
     try:
         return Path(path).read_bytes()

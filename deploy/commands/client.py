@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     state = args.state or Path("airtune-clients") / experiment.experiment.name
     from edge_client.client import run_client
 
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.getLogger("airtune").setLevel(logging.INFO)
     run_client(experiment, names, keys, address, state)
     return 0
 

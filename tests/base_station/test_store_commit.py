@@ -153,7 +153,7 @@ def test_a_round_is_committed_once(two_rounds):
 
 @contextlib.contextmanager
 def no_file_over(size):
-    """Limit the size of files this process may write, as a full disk would; pytest's own output included, so be brief."""
+    """Limit the size of files this process may write, as a full disk would. Its output too: be brief."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))

@@ -130,7 +130,8 @@ def test_the_summary_agrees_with_the_database(run):
         unsent, update, delivered = max(own, key=lambda c: c[10])[7:10]
         assert entry["residual_energy"] == (unsent if delivered else update)
     assert result["final_accuracy_interval"] == [0.6241, 0.6658]
-    assert "accuracy  0.645 (95 % interval 0.624 to 0.666), from 0.048" in lines
+    assert "accuracy  0.645 on test texts (95 % interval 0.624 to 0.666)" in lines
+    assert "before training 0.048 on validation texts" in lines
     assert "dense     LoRA at the same 8 bits" in lines
 
 

@@ -49,7 +49,7 @@ def test_lines_tell_what_happened_with_the_time():
         "09:05:07 far joined",
         "09:05:07 rounds 1 to 12 with near, far; accuracy before them 0.050",
         "09:05:07 round 1 of 12: accuracy 0.310, loss 2.500, 1 of 2 clients delivered, 1.24 Mbit on air in 1.50 s, "
-        "latency 4.71 s, took 10.0 s",
+        "slowest latency 4.71 s, took 10.0 s",
     ]
     assert lines[5:7] == ["09:05:07 far was not heard", "09:05:07 warning: client far ended: killed by SIGKILL"]
     assert lines[-2:] == ["accuracy 0.66", "airtime 2 s"]

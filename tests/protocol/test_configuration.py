@@ -49,7 +49,7 @@ def test_overrides_take_numbers_text_and_lists(tmp_path):
             ("local_steps", "local_stepz"),
             r"unknown key 'training\.local_stepz'; the nearest valid one is 'local_steps'",
         ),
-        (("[training]", "[trainning]"), "unknown key 'trainning'; the nearest valid one is 'training'"),
+        (("[training]", "[trainning]"), "unknown table 'trainning'; the nearest valid one is 'training'"),
         (("mean_snr_db", "mean_snr"), r"members\[1\]\.mean_snr'; the nearest valid one is 'mean_snr_db'"),
         (("= 3", '= "three"'), r"training\.local_steps: Expected `int`, got `str`"),
         (("= 3", "= 0"), r"training\.local_steps: .*>= 1"),
