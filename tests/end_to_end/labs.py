@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def run_lab(experiment: Experiment, run_dir: Path, resume: bool = False) -> tupl
         threads[0].start()
 
     summary = run_base_station(
-        experiment, run_dir, load_station_keys(keys_dir, names), progress, resume=resume,
+        experiment, run_dir, replace(load_station_keys(keys_dir, names), throw_away=True), progress, resume=resume,
         device=lambda: load_profile(experiment.clients.device), on_listening=on_listening,
     )  # fmt: skip
     for thread in threads:  # none if the run was complete already
