@@ -65,7 +65,7 @@ def test_the_burst_comes_late_by_less_than_a_sample_wherever_it_lies():
 
 
 def test_drift_is_counted_from_the_window_s_start():
-    experiment = lab_experiment((25.0,), channel={"carrier_offset_ppm": 40.0})
+    experiment = lab_experiment((25.0,), channel={"carrier_offset_ppm": 25.0})
     ppm = draws.offset_ppm(experiment, "c0")
     pulse = np.zeros(WINDOW.n_samples, np.complex64)
     pulse[60_000:60_201] = np.hanning(201)
