@@ -27,6 +27,7 @@ COMMANDS = {
     "keys": "make the key files of an experiment",
     "allocate": "decide resource blocks and bits of one round (TSFA online)",
     "update": "encode, decode and inspect updates as files (SOFT)",
+    "link": "measure the radio link, or look at a burst of a run",
     "report": "write the report of a run",
     "runs": "list the runs of a directory",
 }
