@@ -14,6 +14,10 @@ WindowKind = Literal["silent", "acquisition", "sounding", "data"]
 BurstId = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 ClientName = Annotated[str, Meta(max_length=48)]
 
+SOFT_BIT_BINS = 64
+SOFT_BIT_REACH = 32.0
+"""``BurstReport.soft_bits`` counts soft bits in this many equal bins from minus to plus this value."""
+
 
 class Window(Struct, frozen=True, forbid_unknown_fields=True):
     """A stretch of time in which the base station listens.
@@ -93,6 +97,9 @@ class BurstReport(Struct, frozen=True):
     """Up to 512 equalised data symbols, complex64."""
     channel_db: list[float] = field(default_factory=list)
     """Channel estimate per occupied subcarrier, dB (sounding: whole band), for pictures."""
+    soft_bits: list[int] = field(default_factory=list)
+    """Histogram of the soft bits (log P(0)/P(1)) of some symbols of a data burst, ``SOFT_BIT_BINS`` counts; values
+    beyond ``SOFT_BIT_REACH`` count in the outermost bins. Empty for a sounding."""
 
 
 class WindowReport(Struct, frozen=True):

@@ -15,6 +15,7 @@ from radio.modem.layout import BurstLayout, burst_air_samples, burst_coded_bits,
 from radio.modem.observation import Observation, observe_data, observe_sounding
 from radio.modem.ofdm import band_limit, modulate_grid
 from radio.modem.sequences import training_grid
+from radio.modem.soft_bit_histogram import soft_bit_histogram
 from radio.numerology import Numerology
 
 MAX_CFO_ACQUISITION_HZ = 120e3
@@ -43,12 +44,13 @@ def receive(burst: Burst, samples: NDArray[np.complex64], numerology: Numerology
         return _absent(burst, numerology)
     if isinstance(burst, SoundingBurst):
         seen = observe_sounding(limited, found, layout, training)
-        return _report(burst, numerology, layout, found, seen, [], (seen.grid / seen.channel).ravel())
+        return _report(burst, numerology, layout, found, seen, [], (seen.grid / seen.channel).ravel(), [])
     seen, is_data = observe_data(limited, found, layout, training, burst)
     equalised = (seen.grid / seen.channel)[is_data]
     snr = np.broadcast_to(seen.subcarrier_snr(layout), is_data.shape)[is_data]
     blocks = decode_blocks(burst, equalised, snr)
-    return _report(burst, numerology, layout, found, seen, blocks, equalised)
+    histogram = soft_bit_histogram(burst, equalised, snr)
+    return _report(burst, numerology, layout, found, seen, blocks, equalised, histogram)
 
 
 def max_cfo_hz(burst: Burst) -> float:
@@ -77,6 +79,7 @@ def _report(
     seen: Observation,
     blocks: list[bytes | None],
     equalised: NDArray[np.complex64],
+    soft_bits: list[int],
 ) -> BurstReport:
     sent_power = 10.0 ** (burst.tx_gain_db / 10.0) / len(layout.subcarriers)
     per_subcarrier = np.abs(seen.channel) ** 2
@@ -98,6 +101,7 @@ def _report(
         coded_bits=burst_coded_bits(burst, numerology),
         constellation=_spread(equalised).tobytes(),
         channel_db=_db(per_subcarrier / sent_power).tolist(),
+        soft_bits=soft_bits,
     )
 
 
