@@ -46,7 +46,7 @@ class Child:
         command = [sys.executable, "-m", f"radio.processes.{module}", *map(str, descriptors)]
         # A new interpreter, never a fork: GNU Radio's threads and torch's do not survive one.
         self.process = subprocess.Popen(
-            command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=_child_environment()
+            command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=child_environment()
         )
         theirs.close()
         self.link = Link(ours, limit_s)
@@ -110,9 +110,9 @@ class Child:
         self.link.close()
 
 
-def _child_environment() -> dict[str, str]:
-    # One thread per process: parallelism is by process. The safe path keeps a user's own folders called
-    # "radio" or "protocol" in the working directory from being imported.
+def child_environment() -> dict[str, str]:
+    """Environment of a child process: one thread (parallelism is by process), this source tree first."""
+    # The safe path keeps a user's own folders called "radio" or "protocol" from being imported.
     environment = dict(os.environ)
     inherited = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = _SOURCE_ROOT if not inherited else os.pathsep.join([_SOURCE_ROOT, inherited])

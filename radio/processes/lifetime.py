@@ -25,7 +25,7 @@ def run_child(work: Callable[[Link, list[Link], Start], None]) -> None:
     # Ctrl-C reaches the whole group; ending the children is the parent's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent, *peers = [Link.from_descriptor(int(text)) for text in sys.argv[1:]]
-    threading.Thread(target=_end_with_parent, args=(parent.fileno(),), daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(parent.fileno(),), daemon=True).start()
     try:
         start, _ = parent.expect(Start)
         work(parent, peers, start)
@@ -35,7 +35,7 @@ def run_child(work: Callable[[Link, list[Link], Start], None]) -> None:
         parent.send(StartFailed("missing", f"GNU Radio cannot be used ({error}); install it with: make setup"))
 
 
-def _end_with_parent(descriptor: int) -> None:
+def end_with_parent(descriptor: int) -> None:
     """Wait for the parent's end to close, however it ended, and end this process whatever it is doing.
 
     A death signal set by prctl would also fire when only the parent's thread ends that started this process.

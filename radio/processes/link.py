@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -34,16 +34,17 @@ class Link:
     With ``limit_s`` they raise LinkSilentError once the other end has moved no byte for that long (wall clock).
     """
 
-    def __init__(self, end: socket.socket, limit_s: float | None = None) -> None:
+    def __init__(self, end: socket.socket, limit_s: float | None = None, messages: Any = AnyLinkMessage) -> None:
+        """``messages``: the union of what may come in; without it, what the radio's processes say."""
         end.settimeout(limit_s)
         self._socket = end
         self._encoder = msgspec.msgpack.Encoder(enc_hook=_plain_number)
-        self._decoder: msgspec.msgpack.Decoder[AnyLinkMessage] = msgspec.msgpack.Decoder(AnyLinkMessage)
+        self._decoder: msgspec.msgpack.Decoder[LinkMessage] = msgspec.msgpack.Decoder(messages)
 
     @classmethod
-    def from_descriptor(cls, descriptor: int) -> Link:
+    def from_descriptor(cls, descriptor: int, messages: Any = AnyLinkMessage) -> Link:
         """The end that a parent passed to this process as ``descriptor``."""
-        return cls(socket.socket(fileno=descriptor))
+        return cls(socket.socket(fileno=descriptor), messages=messages)
 
     def fileno(self) -> int:
         """Descriptor for selectors: readable when a message comes or the link closes."""
