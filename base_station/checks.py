@@ -46,11 +46,11 @@ def absurd_energies(ready: Mapping[str, Ready]) -> dict[str, str]:
     }
 
 
-def fault_of_encoded(encoded: Encoded, budget_bits: int, fragment_bytes: int) -> str:
+def fault_of_encoded(encoded: Encoded, budget_bits: int, fragment_bytes: int, block_bytes: int) -> str:
     """Check that an encoded update is what its size and the grant allow."""
     if not 0 < encoded.payload_bits <= budget_bits:
         return f"it encoded {encoded.payload_bits} bits, granted {budget_bits}"
-    expected = fragments_and_blocks(encoded.payload_bits // 8, fragment_bytes)
+    expected = fragments_and_blocks(encoded.payload_bits // 8, fragment_bytes, block_bytes)
     if (encoded.fragments, encoded.blocks) != expected:
         return f"it announces {encoded.fragments} fragments in {encoded.blocks} blocks; its size makes {expected}"
     if encoded.components_sent > encoded.components_total or encoded.lora_values_sent > encoded.lora_values_total:
@@ -58,8 +58,9 @@ def fault_of_encoded(encoded: Encoded, budget_bits: int, fragment_bytes: int) ->
     return ""
 
 
-def fragments_and_blocks(payload_bytes: int, fragment_bytes: int) -> tuple[int, int]:
+def fragments_and_blocks(payload_bytes: int, fragment_bytes: int, block_bytes: int) -> tuple[int, int]:
     """Fragments of an update file of ``payload_bytes``, and the code blocks they take on the air."""
     count = fragment_count(payload_bytes, fragment_bytes)
     last = payload_bytes - (count - 1) * (fragment_bytes - FRAGMENT_HEADER_BYTES) + FRAGMENT_HEADER_BYTES
-    return count, (count - 1) * blocks_per_fragment(fragment_bytes) + blocks_per_fragment(last)
+    whole = blocks_per_fragment(fragment_bytes, block_bytes)
+    return count, (count - 1) * whole + blocks_per_fragment(last, block_bytes)

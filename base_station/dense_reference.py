@@ -136,13 +136,14 @@ def _link_model(store: RunStore) -> LinkModel:
     """The run's own link adaptation (rate table, margin, target, power cap)."""
     from radio.fragments import payload_share
     from radio.link_tables import LinkTables
-    from radio.modem.mcs import BLOCK_BYTES, McsTable
+    from radio.modem.mcs import BLOCK_FORMATS, McsTable
     from radio.numerology import DEFAULT_2MSPS
     from radio.rates import effective_snr_db, rate_table
 
     settings = store.experiment.radio
-    tables, schemes = LinkTables.load(), McsTable.load()
-    share = payload_share(settings.fragment_bytes)
+    tables, schemes = LinkTables.load().of(settings.codec), McsTable.load()
+    block_bytes = BLOCK_FORMATS[settings.codec].block_bytes
+    share = payload_share(settings.fragment_bytes, block_bytes)
 
     def link(sinr_db: Sequence[float], rb_count: int) -> DenseLink | None:
         rates = rate_table(
@@ -156,6 +157,6 @@ def _link_model(store: RunStore) -> LinkModel:
         snr_db = effective_snr_db([value + boost_db for value in sinr_db], mcs) - settings.snr_margin_db
         sent_per_block = 1 / (1 - tables.block_error_rate(mcs, snr_db))
         coded_bits = schemes[mcs].block_coded_bits
-        return DenseLink(rates.rate_bps[rb_count - 1], sent_per_block * coded_bits / (8 * BLOCK_BYTES * share))
+        return DenseLink(rates.rate_bps[rb_count - 1], sent_per_block * coded_bits / (8 * block_bytes * share))
 
     return link

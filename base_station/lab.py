@@ -14,6 +14,7 @@ from protocol.adapters import Adapter
 from protocol.configuration import Experiment
 from radio.interface import BaseStationRadio
 from radio.link_tables import LinkTables
+from radio.modem.mcs import BLOCK_FORMATS
 from radio.numerology import Numerology
 
 
@@ -65,3 +66,8 @@ class Lab:
     """Model time of each client's local training, from the run's device profile."""
     fragment_keys: Mapping[str, bytes]
     """Key of each client's fragment tags, for this run."""
+
+    @property
+    def block_bytes(self) -> int:
+        """Payload of a code block of the run's codec."""
+        return BLOCK_FORMATS[self.experiment.radio.codec].block_bytes

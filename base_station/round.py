@@ -156,7 +156,7 @@ class StationRound:
         return rate_table(
             self.channels[name].reference_sinr_db[start : start + count], self.lab.numerology, self.lab.tables,
             target_block_error_rate=radio.target_block_error_rate, margin_db=radio.snr_margin_db,
-            psd_cap_db=cap_db, payload_share=payload_share(radio.fragment_bytes),
+            psd_cap_db=cap_db, payload_share=payload_share(radio.fragment_bytes, self.lab.block_bytes),
         )  # fmt: skip
 
     def _instance(self) -> Instance:
@@ -193,7 +193,8 @@ class StationRound:
         reached("base-station", "granted", self.index)
         answers = self.lab.roster.gather(granted, Encoded, lambda _, m: m.round_index == self.index)
         for name, encoded in answers.items():
-            fault = fault_of_encoded(encoded, int(granted[name].bits), self.lab.experiment.radio.fragment_bytes)
+            fragment_bytes = self.lab.experiment.radio.fragment_bytes
+            fault = fault_of_encoded(encoded, int(granted[name].bits), fragment_bytes, self.lab.block_bytes)
             if fault:
                 self.lab.roster.leave_out(name, fault)
                 continue
@@ -209,7 +210,8 @@ class StationRound:
         reference = np.asarray(self.channels[name].reference_sinr_db[rb_start : rb_start + rb_count])
         sinr_db = reference + gain_db + 10 * np.log10(lab.numerology.rb_total / rb_count)
         target, margin_db = radio.target_block_error_rate, radio.snr_margin_db
-        tagger = FragmentTagger(lab.fragment_keys[name], lab.run_id, self.index, name)
+        tagger = FragmentTagger(lab.fragment_keys[name], lab.run_id, self.index, name, lab.block_bytes)
+        per_fragment = blocks_per_fragment(radio.fragment_bytes, lab.block_bytes)
         return UplinkGrant(
             client=name,
             rb_start=rb_start,
@@ -218,7 +220,7 @@ class StationRound:
             tx_gain_db=gain_db - power_backoff_db(sinr_db, lab.tables, target, margin_db),
             cfo_correction_hz=carrier.cfo_correction_hz,
             clock_offset_ppm=carrier.clock_offset_ppm(radio.carrier_hz),
-            arq=ArqTracker(tagger, encoded.blocks, blocks_per_fragment(radio.fragment_bytes), radio.max_passes),
+            arq=ArqTracker(tagger, encoded.blocks, per_fragment, radio.max_passes),
         )
 
     def _receive_updates(self) -> None:

@@ -77,8 +77,9 @@ def run_base_station(
         lab = Lab(
             experiment=experiment, run_id=store.manifest["run_id"], session=secrets.token_hex(8), radio=radio,
             roster=roster, evaluator=evaluator, aggregator=AGGREGATORS[experiment.training.aggregation](), store=store,
-            progress=progress, numerology=experiment_numerology(experiment), tables=LinkTables.load(),
-            scaling=evaluator.scaling, samples={name: len(own) for name, own in partition.indices.items()},
+            progress=progress, numerology=experiment_numerology(experiment),
+            tables=LinkTables.load().of(experiment.radio.codec), scaling=evaluator.scaling,
+            samples={name: len(own) for name, own in partition.indices.items()},
             compute_s=_compute_times(experiment, store), fragment_keys=fragment_keys,
         )  # fmt: skip
         return _play(lab, evaluator)

@@ -9,7 +9,7 @@ from base_station.windows import WindowRunner
 from protocol.bursts import BurstReport, DataBurst
 from radio.arq import ArqTracker
 from radio.link_tables import LinkTables
-from radio.modem import BLOCK_BYTES, MAX_BURST_SAMPLES, burst_air_samples, burst_coded_bits, max_blocks
+from radio.modem import MAX_BURST_SAMPLES, McsTable, burst_air_samples, burst_coded_bits, max_blocks
 
 STEP_DOWN_SHARE = 0.5
 """A burst that lost more than this share of its blocks is followed by a lower MCS."""
@@ -96,7 +96,7 @@ class Uplink:
         if grant.arq.pass_index > 0:
             grant.retransmission_bits += air_bits
         else:
-            payload_bits = 8 * BLOCK_BYTES * len(burst.block_ids)
+            payload_bits = 8 * McsTable.load()[burst.mcs].block_bytes * len(burst.block_ids)
             grant.block_bits += payload_bits
             grant.coding_bits += air_bits - payload_bits
         blocks = report.blocks if report.detected else [None] * len(burst.block_ids)

@@ -26,6 +26,7 @@ from protocol.update.fragments import cut_fragments, join_fragments
 from radio.arq import delivered_indices
 from radio.fragments import FragmentTagger
 from radio.interface import ClientRadio
+from radio.modem.mcs import BLOCK_FORMATS
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ class ClientRound:
         update = encode(self._ranking, grant.budget_bits, rng)
         self._memory.remember_file(grant.round_index, update.file)
         fragments = self._cut(update.file, self._ranking.base)
-        tagger = FragmentTagger(self._fragment_key, self._run_id, grant.round_index, self._name)
+        block_bytes = BLOCK_FORMATS[self._experiment.radio.codec].block_bytes
+        tagger = FragmentTagger(self._fragment_key, self._run_id, grant.round_index, self._name, block_bytes)
         self._blocks = [block for i, f in enumerate(fragments) for block in tagger.seal(i, f)]
         reached(self._name, "encoded", grant.round_index)
         return Encoded(

@@ -17,6 +17,7 @@ NonNegative = Annotated[float, Meta(ge=0.0)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$")]
+CodecName = Literal["ldpc", "ldpc-short", "convolutional"]
 
 
 class Table(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -131,8 +132,10 @@ class RadioTable(Table, frozen=True, kw_only=True):
     """An RB whose silent-window power exceeds the median by this much is barred."""
     max_passes: Count = 6
     """ARQ passes over one update, the first one included."""
+    codec: CodecName = "convolutional"
+    """``ldpc``: NR LDPC, blocks of 1008 bytes. ``ldpc-short``: the same, 252 bytes. ``convolutional``: K = 7, 252."""
     fragment_bytes: Annotated[int, Meta(ge=64, le=65535)] = 2006
-    """Bytes of one fragment, its own header included; 2006, a length and the tag fill 8 code blocks."""
+    """Bytes of one fragment, its own header included; 2006, a length and the tag fill whole code blocks."""
 
 
 class ChannelTable(Table, frozen=True, kw_only=True):

@@ -11,8 +11,6 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from radio.modem import BLOCK_BYTES
-
 LENGTH_BYTES = 2
 TAG_BYTES = 8
 
@@ -32,12 +30,15 @@ class FragmentTagger:
     run_id: str
     round_index: int
     client: str
+    block_bytes: int
+    """Payload of a code block of the run's codec."""
 
     def seal(self, index: int, fragment: bytes) -> list[bytes]:
-        """Code blocks (``BLOCK_BYTES`` each, zero-padded) that carry fragment ``index``."""
+        """Code blocks (``block_bytes`` each, zero-padded) that carry fragment ``index``."""
         frame = len(fragment).to_bytes(LENGTH_BYTES, "big") + fragment + self._tag(index, fragment)
-        padded = frame.ljust(-(-len(frame) // BLOCK_BYTES) * BLOCK_BYTES, b"\0")
-        return [padded[i : i + BLOCK_BYTES] for i in range(0, len(padded), BLOCK_BYTES)]
+        size = self.block_bytes
+        padded = frame.ljust(-(-len(frame) // size) * size, b"\0")
+        return [padded[i : i + size] for i in range(0, len(padded), size)]
 
     def open(self, index: int, blocks: Sequence[bytes]) -> bytes:
         """The fragment that ``blocks`` carry; raises ForgedFragmentError if the tag does not hold."""
@@ -54,11 +55,11 @@ class FragmentTagger:
         return hashlib.blake2b(context + fragment, key=self.key, digest_size=TAG_BYTES).digest()
 
 
-def blocks_per_fragment(fragment_bytes: int) -> int:
-    """Code blocks that a fragment of ``fragment_bytes`` takes on the air."""
-    return -(-(LENGTH_BYTES + fragment_bytes + TAG_BYTES) // BLOCK_BYTES)
+def blocks_per_fragment(fragment_bytes: int, block_bytes: int) -> int:
+    """Code blocks of ``block_bytes`` that a fragment of ``fragment_bytes`` takes on the air."""
+    return -(-(LENGTH_BYTES + fragment_bytes + TAG_BYTES) // block_bytes)
 
 
-def payload_share(fragment_bytes: int) -> float:
+def payload_share(fragment_bytes: int, block_bytes: int) -> float:
     """Share of the code blocks' payload bits that are fragment bits (the rest: length, tag, padding)."""
-    return fragment_bytes / (blocks_per_fragment(fragment_bytes) * BLOCK_BYTES)
+    return fragment_bytes / (blocks_per_fragment(fragment_bytes, block_bytes) * block_bytes)

@@ -16,7 +16,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.configuration import CodecName
 from protocol.errors import ConfigurationError, DataError
+from radio.modem.mcs import McsTable
 
 LINK_TABLES_FILE = Path(__file__).parent / "data" / "link_tables.json"
 SMALLEST_RATE = 1e-6
@@ -78,6 +80,13 @@ class LinkTables:
                 f"{path}: link tables cannot be read: {error}; make them with python -m radio.measure_link_tables"
             ) from error
         return LinkTables(curves, content.provenance)
+
+    def of(self, codec: CodecName) -> LinkTables:
+        """The tables of one codec's schemes. Raises DataError if none of them was measured."""
+        names = [scheme.name for scheme in McsTable.load().of(codec) if scheme.name in self.curves]
+        if not names:
+            raise DataError(f"the link tables hold no scheme of codec '{codec}'; choose another radio.codec")
+        return LinkTables({name: self.curves[name] for name in names}, self.provenance)
 
     @property
     def mcs_names(self) -> tuple[str, ...]:

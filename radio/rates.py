@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from radio.link_tables import LinkTables
 from radio.modem.constellations import Constellation
 from radio.modem.layout import burst_symbols, max_blocks
-from radio.modem.mcs import BLOCK_BYTES, McsTable
+from radio.modem.mcs import McsTable
 from radio.numerology import Numerology
 
 HEADROOM_DB = 3.0
@@ -78,7 +78,8 @@ def goodput_bps(
     headers leave of the blocks' content.
     """
     blocks, air_s = _longest_burst(mcs, rb_start, rb_count, numerology)
-    return blocks * BLOCK_BYTES * 8 * payload_share * (1.0 - tables.block_error_rate(mcs, snr_db)) / air_s
+    block_bits = 8 * McsTable.load()[mcs].block_bytes
+    return blocks * block_bits * payload_share * (1.0 - tables.block_error_rate(mcs, snr_db)) / air_s
 
 
 def rate_table(

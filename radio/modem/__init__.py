@@ -13,13 +13,13 @@ from radio.modem.layout import (
     burst_decimation,
     max_blocks,
 )
-from radio.modem.mcs import BLOCK_BYTES, MCS_NAMES, Mcs, McsTable
+from radio.modem.mcs import BLOCK_FORMATS, MCS_NAMES, Mcs, McsTable
 from radio.modem.receiver import receive
 from radio.modem.spectrum import measure_silence, spectrum, spectrum_db
 from radio.modem.transmitter import modulate
 
 __all__ = [
-    "BLOCK_BYTES",
+    "BLOCK_FORMATS",
     "MAX_BURST_SAMPLES",
     "MCS_NAMES",
     "Mcs",

@@ -11,8 +11,8 @@ from protocol.bursts import DataBurst
 from protocol.errors import RadioError
 from radio.modem.codec import codec_for
 from radio.modem.constellations import Constellation
-from radio.modem.crc import append_crc, checked_payload
-from radio.modem.mcs import BLOCK_BYTES, McsTable
+from radio.modem.crc import append_crc, crc_holds
+from radio.modem.mcs import BLOCK_FORMATS, Mcs, McsTable
 from radio.modem.scrambling import interleaver, scrambling_bits
 
 
@@ -21,30 +21,48 @@ def encode_blocks(burst: DataBurst, blocks: Sequence[bytes], n_symbols: int) -> 
 
     Raises RadioError if the number or the length of the blocks is not the grant's.
     """
-    if len(blocks) != len(burst.block_ids) or any(len(block) != BLOCK_BYTES for block in blocks):
+    mcs = McsTable.load()[burst.mcs]
+    size = mcs.block_bytes
+    if len(blocks) != len(burst.block_ids) or any(len(block) != size for block in blocks):
         raise RadioError(
-            f"burst {burst.burst_id} of {burst.client}: {len(burst.block_ids)} blocks of {BLOCK_BYTES} bytes "
+            f"burst {burst.burst_id} of {burst.client}: {len(burst.block_ids)} blocks of {size} bytes "
             f"were granted, {len(blocks)} blocks given"
         )
-    mcs = McsTable.load()[burst.mcs]
     codec = codec_for(mcs)
-    framed = b"".join(append_crc(block, burst.burst_id) for block in blocks)
-    info = np.unpackbits(np.frombuffer(framed, np.uint8)).reshape(len(blocks), codec.info_bits)
-    coded = codec.encode(info)[:, interleaver(burst.burst_id, codec.coded_bits)]
+    payloads = np.frombuffer(b"".join(blocks), np.uint8).reshape(len(blocks), size)
+    framed = append_crc(payloads, BLOCK_FORMATS[mcs.codec].crc_bits, burst.burst_id)
+    coded = codec.encode(np.unpackbits(framed, axis=1))[:, _interleaver(burst, mcs)]
     stream = np.zeros(n_symbols * mcs.bits_per_symbol, np.uint8)
     stream[: coded.size] = coded.ravel()
     stream ^= scrambling_bits(burst.burst_id, len(stream))
     return Constellation.of(mcs.bits_per_symbol).points(stream)
 
 
-def decode_blocks(burst: DataBurst, symbols: NDArray[np.complex64], snr: NDArray[np.float32]) -> list[bytes | None]:
-    """Content of each block whose CRC holds, else None, from equalised symbols and their linear SNR."""
+def block_soft_bits(burst: DataBurst, symbols: NDArray[np.complex64], snr: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Soft bits of each block at its mother-code positions, shape (blocks, mother_bits).
+
+    ``symbols``: the burst's equalised data symbols; ``snr``: their linear SNR.
+    """
     mcs = McsTable.load()[burst.mcs]
     codec = codec_for(mcs)
     soft = Constellation.of(mcs.bits_per_symbol).soft_bits(symbols, snr).ravel()
     soft *= 1.0 - 2.0 * scrambling_bits(burst.burst_id, len(soft)).astype(np.float32)
     on_air = soft[: len(burst.block_ids) * codec.coded_bits].reshape(len(burst.block_ids), codec.coded_bits)
     coded = np.empty_like(on_air)
-    coded[:, interleaver(burst.burst_id, codec.coded_bits)] = on_air
-    framed = np.packbits(codec.decode(coded), axis=1)
-    return [checked_payload(block.tobytes(), burst.burst_id) for block in framed]
+    coded[:, _interleaver(burst, mcs)] = on_air
+    return codec.spread(coded)
+
+
+def decode_blocks(burst: DataBurst, mother: NDArray[np.float32]) -> list[bytes | None]:
+    """Content of each block that decodes and whose CRC holds, else None, from its mother-code soft bits."""
+    mcs = McsTable.load()[burst.mcs]
+    info, converged = codec_for(mcs).decode(mother)
+    framed = np.packbits(info, axis=1)
+    good = converged & crc_holds(framed, BLOCK_FORMATS[mcs.codec].crc_bits, burst.burst_id)
+    payloads = framed[:, : mcs.block_bytes]
+    return [payload.tobytes() if holds else None for payload, holds in zip(payloads, good, strict=True)]
+
+
+def _interleaver(burst: DataBurst, mcs: Mcs) -> NDArray[np.int64]:
+    together = 1 if mcs.codec == "convolutional" else mcs.bits_per_symbol
+    return interleaver(burst.burst_id, mcs.block_coded_bits, together)

@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
+from protocol.configuration import CodecName
 from protocol.errors import ConfigurationError, DataError
 
 MCS_FILE = Path(__file__).parent.parent / "data" / "mcs.json"
 
-BLOCK_BYTES = 252
-"""Payload of one code block."""
-CRC_BITS = 32
-INFO_BITS = 8 * BLOCK_BYTES + CRC_BITS
-"""Bits into the encoder per code block: payload and CRC."""
-MOTHER_BITS = 2 * (INFO_BITS + 6)
-"""Bits of one block of the rate-1/2 mother code, constraint length 7, tail included."""
-TAIL_BITS = 12
-"""Mother-code bits of the tail, never punctured."""
+
+class BlockFormat(NamedTuple):
+    """A code block of one codec: what link layer and CRC put into it."""
+
+    block_bytes: int
+    """Payload."""
+    crc_bits: int
+    info_bits: int
+    """Bits into the encoder: payload and CRC."""
+
+
+def _format(block_bytes: int, crc_bits: int) -> BlockFormat:
+    return BlockFormat(block_bytes, crc_bits, 8 * block_bytes + crc_bits)
+
+
+BLOCK_FORMATS: dict[CodecName, BlockFormat] = {
+    "ldpc": _format(1008, 24),
+    "ldpc-short": _format(252, 24),
+    "convolutional": _format(252, 32),
+}
+CONVOLUTIONAL_TAIL_BITS = 6
+"""Zero bits that end the K = 7 code; their 12 coded bits are never punctured."""
 
 
 class Mcs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One scheme. ``code_rate`` is nominal; ``block_coded_bits`` is exact."""
 
     name: str
+    codec: CodecName
     bits_per_symbol: int
     code_rate: float
-    puncturing: tuple[int, ...]
-    soft_bit_level: float
-    """Mean magnitude, of 127, to which soft bits are scaled before 8-bit decoding."""
+    """Information bits (payload and CRC) per bit on the air."""
+
+    @property
+    def block_bytes(self) -> int:
+        """Payload of one code block."""
+        return BLOCK_FORMATS[self.codec].block_bytes
 
     @property
     def block_coded_bits(self) -> int:
-        """Bits on the air of one code block."""
-        body = MOTHER_BITS - TAIL_BITS
-        whole, rest = divmod(body, len(self.puncturing))
-        return whole * sum(self.puncturing) + sum(self.puncturing[:rest]) + TAIL_BITS
+        """Bits on the air of one code block; for LDPC a whole number of symbols."""
+        info_bits = BLOCK_FORMATS[self.codec].info_bits
+        if self.codec == "convolutional":
+            return math.ceil(info_bits / self.code_rate) + 2 * CONVOLUTIONAL_TAIL_BITS
+        return math.ceil(info_bits / self.code_rate / self.bits_per_symbol) * self.bits_per_symbol
 
 
 class _McsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,7 +69,7 @@ class _McsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class McsTable:
-    """The known schemes, ascending in spectral efficiency."""
+    """The known schemes, codec by codec, each ladder ascending in spectral efficiency."""
 
     schemes: tuple[Mcs, ...]
 
@@ -68,6 +89,10 @@ class McsTable:
                 return scheme
         raise ConfigurationError(f"unknown MCS '{name}'; known: {', '.join(self.names)}")
 
+    def of(self, codec: CodecName) -> tuple[Mcs, ...]:
+        """The ladder of one codec."""
+        return tuple(scheme for scheme in self.schemes if scheme.codec == codec)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names in table order."""
@@ -75,4 +100,4 @@ class McsTable:
 
 
 MCS_NAMES = McsTable.load().names
-"""Names of the shipped schemes, ascending in spectral efficiency."""
+"""Names of the shipped schemes, in table order."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.bursts import Burst, BurstReport, DataBurst, SoundingBurst
-from radio.modem.block_coding import decode_blocks
+from radio.modem.block_coding import block_soft_bits, decode_blocks
 from radio.modem.detection import Detection, detect
 from radio.modem.layout import BurstLayout, burst_air_samples, burst_coded_bits, burst_layout
 from radio.modem.observation import Observation, observe_data, observe_sounding
@@ -48,7 +48,7 @@ def receive(burst: Burst, samples: NDArray[np.complex64], numerology: Numerology
     seen, is_data = observe_data(limited, found, layout, training, burst)
     equalised = (seen.grid / seen.channel)[is_data]
     snr = np.broadcast_to(seen.subcarrier_snr(layout), is_data.shape)[is_data]
-    blocks = decode_blocks(burst, equalised, snr)
+    blocks = decode_blocks(burst, block_soft_bits(burst, equalised, snr))
     histogram = soft_bit_histogram(burst, equalised, snr)
     return _report(burst, numerology, layout, found, seen, blocks, equalised, histogram)
 

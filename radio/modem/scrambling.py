@@ -1,7 +1,8 @@
 """Interleaver and scrambler, both seeded by the burst id.
 
 The interleaver permutes the coded bits within a block, so neighbouring bits of the code fall on
-different subcarriers; errors in time stay within few blocks, which is what retransmission wants.
+different subcarriers (LDPC: whole symbols, since TS 38.212 has put each bit in the place of a symbol that
+suits it); errors in time stay within few blocks, which is what retransmission wants.
 The scrambler whitens the whole coded stream. Source: ours.
 """
 
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from protocol.random_streams import random_stream
 
 
-def interleaver(burst_id: int, coded_bits: int) -> NDArray[np.int64]:
-    """Permutation ``p``: bit ``i`` on the air is coded bit ``p[i]`` of its block."""
-    return random_stream(burst_id, "modem interleaver").permutation(coded_bits)
+def interleaver(burst_id: int, coded_bits: int, together: int = 1) -> NDArray[np.int64]:
+    """Permutation ``p``: bit ``i`` on the air is coded bit ``p[i]`` of its block; ``together`` bits stay together."""
+    order = random_stream(burst_id, "modem interleaver").permutation(coded_bits // together)
+    return (order[:, None] * together + np.arange(together)).ravel()
 
 
 def scrambling_bits(burst_id: int, n_bits: int) -> NDArray[np.uint8]:

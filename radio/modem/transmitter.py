@@ -18,7 +18,7 @@ from radio.numerology import Numerology
 def modulate(burst: Burst, blocks: Sequence[bytes], numerology: Numerology) -> NDArray[np.complex64]:
     """Samples of ``burst`` at its branch rate, centred on its grant, RMS ``10**(tx_gain_db / 20)``.
 
-    ``blocks``: the content of ``burst.block_ids``, ``BLOCK_BYTES`` each; none for a sounding. The
+    ``blocks``: the content of ``burst.block_ids``, each of its codec's size; none for a sounding. The
     carrier correction is not applied here: the transmit flowgraph shifts at the full rate.
     Raises RadioError if the blocks are not the granted ones or the burst is too long,
     ConfigurationError on an unknown MCS or RBs outside the band.

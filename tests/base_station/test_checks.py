@@ -24,7 +24,7 @@ ENCODED = Encoded(
 
 def test_an_honest_client_is_believed():
     assert fault_of_ready(READY, 100, 4.0) == ""
-    assert fault_of_encoded(ENCODED, 8 * 5000, 2006) == ""
+    assert fault_of_encoded(ENCODED, 8 * 5000, 2006, 252) == ""
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_an_energy_out_of_proportion_is_refused_when_there_are_others_to_compare
     ],
 )
 def test_an_update_that_does_not_fit_its_grant_is_refused(change, word):
-    assert word in fault_of_encoded(msgspec.structs.replace(ENCODED, **change), 8 * 5000, 2006)
+    assert word in fault_of_encoded(msgspec.structs.replace(ENCODED, **change), 8 * 5000, 2006, 252)
 
 
 @pytest.mark.parametrize("payload_bytes", [1, 23, 2003, 2004, 2005, 4008, 5000, 80_000])
 def test_fragments_and_blocks_are_what_a_client_makes_of_its_file(payload_bytes):
     pieces = [payload_bytes - i * 2004 for i in range(-(-payload_bytes // 2004))]
     sizes = [min(piece, 2004) + 2 for piece in pieces]
-    tagger = FragmentTagger(bytes(32), "run", 1, "edge-1")
+    tagger = FragmentTagger(bytes(32), "run", 1, "edge-1", 252)
     blocks = sum(len(tagger.seal(i, bytes(size))) for i, size in enumerate(sizes))
-    assert fragments_and_blocks(payload_bytes, 2006) == (len(sizes), blocks)
+    assert fragments_and_blocks(payload_bytes, 2006, 252) == (len(sizes), blocks)
 
 
 def test_a_fragment_key_is_no_other_clients_to_know():

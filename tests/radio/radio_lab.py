@@ -13,7 +13,7 @@ from protocol.configuration import Experiment
 from protocol.experiment_file import experiment_from_dict
 from radio.drivers import open_base_station_radio, open_client_radio
 from radio.limits import window_samples
-from radio.modem import BLOCK_BYTES, burst_air_samples
+from radio.modem import BLOCK_FORMATS, burst_air_samples
 from radio.numerology import DEFAULT_2MSPS
 
 TIMEOUT_S = 60.0
@@ -37,7 +37,7 @@ def lab_experiment(
 def random_blocks(seed: int, count: int) -> list[bytes]:
     """Contents of code blocks."""
     rng = np.random.default_rng(seed)
-    return [rng.bytes(BLOCK_BYTES) for _ in range(count)]
+    return [rng.bytes(BLOCK_FORMATS["convolutional"].block_bytes) for _ in range(count)]
 
 
 def sounding(client: str, burst_id: int = 1, **fields: Any) -> SoundingBurst:

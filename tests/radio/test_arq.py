@@ -4,7 +4,7 @@ from radio.arq import ArqTracker, delivered_indices
 from radio.fragments import FragmentTagger
 
 PER_FRAGMENT = 4
-TAGGER = FragmentTagger(bytes(range(32)), "run", 1, "jetson-1")
+TAGGER = FragmentTagger(bytes(range(32)), "run", 1, "jetson-1", 252)
 
 
 def make_blocks(fragment_sizes):
@@ -61,7 +61,7 @@ def test_passes_are_limited():
 
 def test_a_forged_fragment_is_counted_and_asked_for_again():
     _, blocks = make_blocks([990, 990])
-    forged = FragmentTagger(bytes(32), "run", 1, "jetson-1").seal(0, bytes(990))
+    forged = FragmentTagger(bytes(32), "run", 1, "jetson-1", 252).seal(0, bytes(990))
     tracker = make_tracker(blocks)
     ids = tracker.next_blocks(100)
     tracker.received(ids, [*forged, *blocks[PER_FRAGMENT:]])

@@ -6,13 +6,13 @@ from protocol.update.fragments import MAXIMUM_FRAGMENT_BYTES
 from radio.fragments import ForgedFragmentError, FragmentTagger, blocks_per_fragment, payload_share
 
 KEY = bytes(range(32))
-TAGGER = FragmentTagger(KEY, "run", 3, "jetson-1")
+TAGGER = FragmentTagger(KEY, "run", 3, "jetson-1", 252)
 
 
 @given(st.binary(min_size=1, max_size=3000), st.integers(0, 1000))
 def test_a_sealed_fragment_opens_to_itself(fragment, index):
     blocks = TAGGER.seal(index, fragment)
-    assert len(blocks) == blocks_per_fragment(len(fragment))
+    assert len(blocks) == blocks_per_fragment(len(fragment), 252)
     assert TAGGER.open(index, blocks) == fragment
 
 
@@ -33,10 +33,10 @@ def test_any_flipped_bit_is_a_forgery(position, bit):
 @pytest.mark.parametrize(
     "other",
     [
-        FragmentTagger(bytes(32), "run", 3, "jetson-1"),
-        FragmentTagger(KEY, "another run", 3, "jetson-1"),
-        FragmentTagger(KEY, "run", 4, "jetson-1"),
-        FragmentTagger(KEY, "run", 3, "jetson-2"),
+        FragmentTagger(bytes(32), "run", 3, "jetson-1", 252),
+        FragmentTagger(KEY, "another run", 3, "jetson-1", 252),
+        FragmentTagger(KEY, "run", 4, "jetson-1", 252),
+        FragmentTagger(KEY, "run", 3, "jetson-2", 252),
     ],
     ids=["key", "run", "round", "client"],
 )
@@ -51,6 +51,7 @@ def test_a_fragment_in_anothers_place_is_a_forgery():
 
 
 def test_the_default_fragment_fills_its_blocks():
-    assert blocks_per_fragment(2006) == 8
-    assert blocks_per_fragment(2007) == 9
-    assert payload_share(2006) == pytest.approx(2006 / 2016)
+    assert blocks_per_fragment(2006, 252) == 8
+    assert blocks_per_fragment(2006, 1008) == 2
+    assert blocks_per_fragment(2007, 252) == 9
+    assert payload_share(2006, 252) == pytest.approx(2006 / 2016)

@@ -7,7 +7,6 @@ from protocol.bursts import DataBurst, SoundingBurst
 from protocol.errors import ConfigurationError, RadioError
 from protocol.random_streams import random_stream
 from radio.modem import (
-    BLOCK_BYTES,
     MAX_BURST_SAMPLES,
     MCS_NAMES,
     McsTable,
@@ -124,11 +123,11 @@ def test_an_acquisition_burst_keeps_the_full_rate():
 
 
 def test_modulate_refuses_blocks_that_were_not_granted():
-    for blocks in ([bytes(BLOCK_BYTES)], [bytes(BLOCK_BYTES), bytes(7)]):
+    for blocks in ([bytes(252)], [bytes(252), bytes(7)]):
         with pytest.raises(RadioError, match="2 blocks of 252 bytes were granted"):
             modulate(data_burst(blocks=2), blocks, DEFAULT_2MSPS)
 
 
 def test_modulate_refuses_a_burst_longer_than_a_window_may_carry():
     with pytest.raises(RadioError, match="grant it in several bursts"):
-        modulate(data_burst(0, 1, "bpsk-1/2", 9), [bytes(BLOCK_BYTES)] * 9, DEFAULT_2MSPS)
+        modulate(data_burst(0, 1, "bpsk-1/2", 9), [bytes(252)] * 9, DEFAULT_2MSPS)

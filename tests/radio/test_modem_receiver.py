@@ -4,14 +4,16 @@ import pytest
 from protocol.bursts import DataBurst, SoundingBurst
 from protocol.random_streams import random_stream
 from radio.link_tables import LinkTables
-from radio.modem import MCS_NAMES, max_blocks, receive
+from radio.modem import McsTable, max_blocks, receive
 from radio.modem.detection import detect
 from radio.modem.layout import burst_layout
-from radio.modem.ofdm import band_limit, modulate_grid, shift_frequency
+from radio.modem.ofdm import band_limit, modulate_grid
 from radio.modem.receiver import MAX_CFO_DATA_HZ, max_cfo_hz
 from radio.modem.sequences import training_grid
 from radio.modem.trial import (
     Impairments,
+    Neighbour,
+    Scene,
     branch,
     noise_power,
     random_blocks,
@@ -51,7 +53,7 @@ def received(blocks, report):
     return sum(got is not None for got in report.blocks)
 
 
-@pytest.mark.parametrize("mcs", MCS_NAMES)
+@pytest.mark.parametrize("mcs", [scheme.name for scheme in McsTable.load().of("convolutional")])
 def test_every_mcs_decodes_a_little_above_its_threshold(mcs):
     snr_db = LinkTables.load().required_snr_db(mcs, 0.1) + 1.5
     rng = random_stream(1, "above threshold", mcs)
@@ -167,16 +169,13 @@ def test_neighbours_20_db_stronger_in_each_resource_block_do_no_harm(rb_count):
     rb_start, neighbour_rbs = 10, 4
     burst = data_burst("qpsk-1/2", rb_start, rb_count, blocks=2)
     blocks = random_blocks(rng, burst)
-    stream = transmitted(burst, blocks, DEFAULT_2MSPS, 2000.3, tail=4000)
+    neighbours = []
     for index, start in enumerate((rb_start - 1 - neighbour_rbs, rb_start + rb_count + 1)):
-        neighbour = data_burst("16qam-3/4", start, neighbour_rbs, burst_id=900 + index)
-        loud = transmitted(neighbour, random_blocks(rng, neighbour), DEFAULT_2MSPS, 1100.0 + 700.0 * index)
-        loud *= np.float32(10.0 * np.sqrt(neighbour_rbs / rb_count))
-        apart_hz = DEFAULT_2MSPS.centre_hz(start, neighbour_rbs) - DEFAULT_2MSPS.centre_hz(rb_start, rb_count)
-        both = min(len(stream), len(loud))
-        stream[:both] += shift_frequency(loud, apart_hz + 1500.0, DEFAULT_2MSPS.sample_rate_hz)[:both]
-    stream += white_noise(rng, len(stream), noise_power(burst, 6.0, DEFAULT_2MSPS))
-    report = receive(burst, branch(burst, stream, DEFAULT_2MSPS), DEFAULT_2MSPS)
+        other = data_burst("16qam-3/4", start, neighbour_rbs, burst_id=900 + index)
+        neighbours.append(Neighbour(other, random_blocks(rng, other), 20.0, 1100.0 + 700.0 * index, 1500.0))
+    scene = Scene(neighbours=tuple(neighbours))
+    impairments = Impairments(snr_db=6.0, start=2000.3, tail=4000)
+    report = receive(burst, send(rng, burst, blocks, impairments, DEFAULT_2MSPS, scene), DEFAULT_2MSPS)
     assert received(blocks, report) == 2
     assert report.snr_db == pytest.approx(6.0, abs=1.0)
 

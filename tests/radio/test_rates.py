@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from protocol.bursts import DataBurst
 from radio.link_tables import LinkTables
-from radio.modem import BLOCK_BYTES, MCS_NAMES, McsTable, burst_air_samples, max_blocks
+from radio.modem import McsTable, burst_air_samples, max_blocks
 from radio.modem.constellations import Constellation
 from radio.numerology import DEFAULT_2MSPS
 from radio.rates import (
@@ -21,7 +21,8 @@ from radio.rates import (
 
 TARGET = 0.05
 MARGIN_DB = 1.0
-names = st.sampled_from(MCS_NAMES)
+CONVOLUTIONAL = [scheme.name for scheme in McsTable.load().of("convolutional")]
+names = st.sampled_from(CONVOLUTIONAL)
 sinr_lists = st.lists(st.floats(-10.0, 35.0), min_size=1, max_size=28)
 
 
@@ -96,7 +97,7 @@ def test_goodput_counts_payload_over_the_whole_burst():
     blocks = max_blocks(0, 7, "qpsk-3/4", DEFAULT_2MSPS)
     burst = DataBurst(client="a", burst_id=1, rb_start=0, rb_count=7, mcs="qpsk-3/4", block_ids=list(range(blocks)))
     air_s = burst_air_samples(burst, DEFAULT_2MSPS) / 2e6
-    expected = 0.9 * blocks * BLOCK_BYTES * 8 / air_s
+    expected = 0.9 * blocks * 252 * 8 / air_s
     measured = goodput_bps("qpsk-3/4", 0, 7, 30.0, DEFAULT_2MSPS, tables, payload_share=0.9)
     assert measured == pytest.approx(expected, rel=1e-4)
     at_half = tables.required_snr_db("qpsk-3/4", 0.5)
