@@ -9,10 +9,10 @@ import math
 
 from protocol.bursts import Burst, Window
 from protocol.configuration import Experiment
-from protocol.errors import ConfigurationError, RadioError
+from protocol.errors import RadioError
 from radio.modem import burst_air_samples
 from radio.modem.layout import check_burst_length
-from radio.numerology import DEFAULT_2MSPS, Numerology
+from radio.numerology import Numerology, numerology_at
 
 SILENT_SAMPLES = 1024
 """Zeros on either side of a burst in its window."""
@@ -21,12 +21,7 @@ _POWER_ROUNDING_DB = 1e-6
 
 def experiment_numerology(experiment: Experiment) -> Numerology:
     """The grid of the experiment's sample rate. Raises ConfigurationError if there is none."""
-    rate_hz = experiment.radio.sample_rate_hz
-    if rate_hz != DEFAULT_2MSPS.sample_rate_hz:
-        raise ConfigurationError(
-            f"radio.sample_rate_hz = {rate_hz:g}: the numerology is defined at {DEFAULT_2MSPS.sample_rate_hz:g}"
-        )
-    return DEFAULT_2MSPS
+    return numerology_at(experiment.radio.sample_rate_hz)
 
 
 def window_samples(air_samples: int, jitter_samples: int) -> int:

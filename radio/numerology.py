@@ -1,8 +1,8 @@
 """Time and frequency grid of the uplink: subcarriers, resource blocks, branches.
 
-Resource block (RB) ``i`` covers the carrier's subcarriers ``-112 + 8 i .. -105 + 8 i`` (default
-numerology); the carrier's own subcarrier and its neighbours are never loaded, because a receiver's
-DC offset sits there. Source: ours (docs/design.md, section 3).
+Resource block (RB) ``i`` covers the carrier's subcarriers ``-112 + 8 i .. -105 + 8 i`` at 2 Msps; a higher
+rate adds RBs on both sides. The carrier's own subcarrier and its neighbours are never loaded, because a
+receiver's DC offset sits there. Source: ours (docs/design.md, section 3).
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ class Numerology:
         return self.rb_subcarriers * self.subcarrier_spacing_hz
 
     @property
+    def bandwidth_hz(self) -> float:
+        """Bandwidth of all RBs: the band of the reference SNR, Hz."""
+        return self.rb_total * self.rb_bandwidth_hz
+
+    @property
     def symbol_samples(self) -> int:
         """Full-rate samples of one OFDM symbol, prefix included."""
         return self.fft_size + self.cp
@@ -83,3 +88,15 @@ class Numerology:
 
 DEFAULT_2MSPS = Numerology()
 """2 Msps: 256 subcarriers of 7.8125 kHz, 28 RBs of 62.5 kHz."""
+
+WIDE_4MSPS = Numerology(sample_rate_hz=4e6, fft_size=512, cp=48, rb_total=56)
+"""4 Msps: the same subcarriers, prefix and RBs in time and frequency, twice as many of them."""
+
+
+def numerology_at(sample_rate_hz: float) -> Numerology:
+    """The grid of a sample rate. Raises ConfigurationError if there is none."""
+    known = {numerology.sample_rate_hz: numerology for numerology in (DEFAULT_2MSPS, WIDE_4MSPS)}
+    if sample_rate_hz not in known:
+        rates = ", ".join(f"{rate_hz:g}" for rate_hz in known)
+        raise ConfigurationError(f"radio.sample_rate_hz = {sample_rate_hz:g}: numerologies are defined at {rates}")
+    return known[sample_rate_hz]

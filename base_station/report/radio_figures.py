@@ -14,7 +14,7 @@ from base_station.report.run_data import RunData
 from base_station.report.series import client_curves, client_table, round_axis
 from base_station.store.records import ClientRoundRecord, SignalRecord
 from base_station.store.signals import samples
-from radio.numerology import DEFAULT_2MSPS
+from radio.numerology import Numerology
 
 _MAX_VECTOR_CELLS = 1500
 """More grants than this are drawn as pixels, or the page would grow by megabytes."""
@@ -22,8 +22,6 @@ _LABELLED_ROUNDS = 12
 _MAX_CONSTELLATIONS = 8
 _PSD_BINS = 256
 _Curve = tuple[NDArray[np.float64], NDArray[np.float32]]
-_FIRST_RB_BIN, _BINS_PER_RB = 16, 8
-"""RB i covers carrier subcarriers -112 + 8 i to -105 + 8 i; bin 128 is the carrier."""
 
 
 def link_figure(data: RunData) -> Picture | None:
@@ -176,8 +174,8 @@ def spectrum_figure(data: RunData) -> Picture | None:
     frequency_khz = (np.arange(_PSD_BINS) - _PSD_BINS // 2) * spacing_khz
     present = [c for c in data.clients if c.round_index == psd.round_index]
     for c in (c for c in present if c.air_bits and c.client in data.styles):
-        edges = _FIRST_RB_BIN + _BINS_PER_RB * np.array([c.rb_start, c.rb_start + c.rb_count]) - _PSD_BINS // 2
-        spectrum.axvspan(*((edges - 0.5) * spacing_khz), color=data.styles[c.client].colour, alpha=0.3, linewidth=0)
+        edges_khz = _band_edges_hz(data.numerology, c.rb_start, c.rb_count) / 1e3
+        spectrum.axvspan(*edges_khz, color=data.styles[c.client].colour, alpha=0.3, linewidth=0)
     spectrum.plot(frequency_khz, samples(psd), color=INK, linewidth=1.1)
     spectrum.set(title="Power spectral density", xlabel="offset from the carrier, kHz", ylabel="dB per bin")
     gains = _channel_gains(data, present)
@@ -200,14 +198,21 @@ def spectrum_figure(data: RunData) -> Picture | None:
     )  # fmt: skip
 
 
+def _band_edges_hz(numerology: Numerology, rb_start: int, rb_count: int) -> NDArray[np.float64]:
+    """Lower and upper edge of a grant, half a subcarrier beyond the outermost ones, offset from the carrier, Hz."""
+    half_hz = 0.5 * rb_count * numerology.rb_bandwidth_hz
+    middle_hz = numerology.centre_hz(rb_start, rb_count) - 0.5 * numerology.subcarrier_spacing_hz
+    return np.array([middle_hz - half_hz, middle_hz + half_hz])
+
+
 def _channel_gains(data: RunData, present: Sequence[ClientRoundRecord]) -> dict[str, _Curve]:
     """Offsets from the carrier, kHz, and channel gain, dB, of the subcarriers of each client's last burst."""
-    grants = {c.client: c for c in present}
+    grants, numerology = {c.client: c for c in present}, data.numerology
     gains = {}
     for signal in (s for s in data.signals if s.kind == "channel" and s.client in grants):
         start, count = grants[signal.client].rb_start, grants[signal.client].rb_count
-        loaded = DEFAULT_2MSPS.loaded_subcarriers(start, count) + DEFAULT_2MSPS.centre_subcarrier(start, count)
-        gains[signal.client] = loaded * DEFAULT_2MSPS.subcarrier_spacing_hz / 1e3, samples(signal)
+        loaded = numerology.loaded_subcarriers(start, count) + numerology.centre_subcarrier(start, count)
+        gains[signal.client] = loaded * numerology.subcarrier_spacing_hz / 1e3, samples(signal)
     return gains
 
 

@@ -11,8 +11,7 @@ from base_station.store.records import ClientRoundRecord, RoundRecord, SignalRec
 from base_station.store.run_store import RunStore
 from base_station.store.summary import summary
 from protocol.configuration import Experiment
-
-RB_TOTAL_DEFAULT = 28
+from radio.numerology import Numerology, numerology_at
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,13 @@ class RunData:
 
     @property
     def rb_total(self) -> int:
-        """Resource blocks of the band, as measured."""
-        return max((len(r.noise_db) for r in self.rounds), default=0) or RB_TOTAL_DEFAULT
+        """Resource blocks of the band."""
+        return self.numerology.rb_total
+
+    @property
+    def numerology(self) -> Numerology:
+        """Grid of the run's sample rate."""
+        return numerology_at(self.experiment.radio.sample_rate_hz)
 
     def of_client(self, name: str) -> list[ClientRoundRecord]:
         """One client's rounds."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from protocol.configuration import ClientTable, Experiment
+from radio.numerology import numerology_at
 
 RX_FULL_SCALE_DBM = -30.0
 """Power of a receiver input of digital power 1.0, dBm: a client at one metre and 10 dBm just reaches it."""
@@ -18,9 +19,6 @@ TX_PEAK_AMPLITUDE = 10.0 ** (13.0 / 20.0)
 
 THERMAL_NOISE_DBM_HZ = -173.975
 """kT at 290 K, dBm per Hz."""
-
-REFERENCE_BANDWIDTH_HZ = 28 * 62.5e3
-"""Band of the reference SNR: all resource blocks of the default numerology, Hz."""
 
 
 def noise_dbm(experiment: Experiment, bandwidth_hz: float) -> float:
@@ -40,14 +38,19 @@ def path_gain_db(experiment: Experiment, member: ClientTable) -> float:
         return -loss_db - channel.attenuation_db
     # The configuration check guarantees that one of the two is set.
     snr_db = member.mean_snr_db if member.mean_snr_db is not None else 0.0
-    needed_dbm = noise_dbm(experiment, REFERENCE_BANDWIDTH_HZ) + snr_db
+    needed_dbm = _reference_noise_dbm(experiment) + snr_db
     return needed_dbm - experiment.radio.tx_power_dbm - channel.attenuation_db
 
 
 def reference_snr_db(experiment: Experiment, member: ClientTable) -> float:
     """Mean reference SNR: received full power over the noise of the full band, attenuation included, dB."""
     received_dbm = experiment.radio.tx_power_dbm + path_gain_db(experiment, member)
-    return received_dbm - noise_dbm(experiment, REFERENCE_BANDWIDTH_HZ)
+    return received_dbm - _reference_noise_dbm(experiment)
+
+
+def _reference_noise_dbm(experiment: Experiment) -> float:
+    """Noise in the band of the reference SNR: all RBs of the experiment's numerology, dBm."""
+    return noise_dbm(experiment, numerology_at(experiment.radio.sample_rate_hz).bandwidth_hz)
 
 
 def digital_gain_offset_db(experiment: Experiment) -> float:

@@ -9,8 +9,7 @@ from radio_lab import lab_experiment
 
 from protocol.bursts import Window
 from radio.channel import draws
-from radio.channel.levels import REFERENCE_BANDWIDTH_HZ, noise_dbm, path_gain_db, reference_snr_db
-from radio.numerology import DEFAULT_2MSPS
+from radio.channel.levels import noise_dbm, path_gain_db, reference_snr_db
 
 WINDOW = Window("s", 1, 1, "data", 200_000)
 
@@ -18,10 +17,6 @@ WINDOW = Window("s", 1, 1, "data", 200_000)
 def at_distances(*distances_m, **channel):
     members = [{"name": f"d{d:g}", "distance_m": d} for d in distances_m]
     return lab_experiment(clients={"members": members}, channel=channel)
-
-
-def test_the_reference_band_is_the_numerology_s():
-    assert DEFAULT_2MSPS.rb_total * DEFAULT_2MSPS.rb_bandwidth_hz == REFERENCE_BANDWIDTH_HZ
 
 
 def test_noise_is_thermal_noise_plus_noise_figure():
@@ -42,10 +37,13 @@ def test_mean_snr_is_the_reference_snr_before_attenuation(attenuation_db):
     assert reference_snr_db(experiment, member) == pytest.approx(17.0 - attenuation_db)
 
 
-def test_a_distance_gives_the_reference_snr_of_its_path_loss():
-    experiment = at_distances(50.0, attenuation_db=3.0)
+@pytest.mark.parametrize(("sample_rate_hz", "bandwidth_hz"), [(2e6, 1.75e6), (4e6, 3.5e6)])
+def test_a_distance_gives_the_reference_snr_of_its_path_loss(sample_rate_hz, bandwidth_hz):
+    members = [{"name": "d50", "distance_m": 50.0}]
+    radio = {"sample_rate_hz": sample_rate_hz}
+    experiment = lab_experiment(clients={"members": members}, radio=radio, channel={"attenuation_db": 3.0})
     member = experiment.clients.members[0]
-    expected_db = 10.0 - (40.0 + 35.0 * np.log10(50.0)) - 3.0 - noise_dbm(experiment, REFERENCE_BANDWIDTH_HZ)
+    expected_db = 10.0 - (40.0 + 35.0 * np.log10(50.0)) - 3.0 - noise_dbm(experiment, bandwidth_hz)
     assert reference_snr_db(experiment, member) == pytest.approx(expected_db)
 
 
