@@ -177,7 +177,7 @@ def branch(burst: Burst, stream: Samples, numerology: Numerology) -> Samples:
 
 def noise_power(burst: Burst, snr_db: float, numerology: Numerology) -> float:
     """Noise power over the full rate that gives ``burst``, received as sent, ``snr_db`` per RB."""
-    return numerology.fft_size * _subcarrier_power(burst, numerology) * 10.0 ** (-snr_db / 10.0)
+    return float(numerology.fft_size * _subcarrier_power(burst, numerology) * 10.0 ** (-snr_db / 10.0))
 
 
 def white_noise(rng: np.random.Generator, n_samples: int, power: float) -> Samples:
