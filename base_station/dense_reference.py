@@ -118,7 +118,7 @@ def _split(links: Sequence[DenseLink], turns: int) -> Iterator[Sequence[DenseLin
 
 def dense_reference_of(store: RunStore) -> DenseReference | None:
     """The dense reference of a run; None if the run does not say how large a dense update is."""
-    from radio.numerology import DEFAULT_2MSPS
+    from radio.numerology import numerology_at
 
     update_bits = store.fact("dense_payload_bits")
     if update_bits is None:
@@ -128,8 +128,9 @@ def dense_reference_of(store: RunStore) -> DenseReference | None:
         if client.sinr_db:
             heard.setdefault(client.round_index, {})[client.client] = client.sinr_db
     rounds = [DenseRound(r.barrier_s, r.sounding_airtime_s, heard.get(r.round_index, {})) for r in store.rounds()]
-    guard_rb = store.experiment.radio.guard_rb
-    return dense_reference(rounds, update_bits, DEFAULT_2MSPS.rb_total, guard_rb, _link_model(store))
+    radio = store.experiment.radio
+    rb_total = numerology_at(radio.sample_rate_hz).rb_total
+    return dense_reference(rounds, update_bits, rb_total, radio.guard_rb, _link_model(store))
 
 
 def _link_model(store: RunStore) -> LinkModel:
@@ -137,17 +138,18 @@ def _link_model(store: RunStore) -> LinkModel:
     from radio.fragments import payload_share
     from radio.link_tables import LinkTables
     from radio.modem.mcs import BLOCK_FORMATS, McsTable
-    from radio.numerology import DEFAULT_2MSPS
+    from radio.numerology import numerology_at
     from radio.rates import effective_snr_db, rate_table
 
     settings = store.experiment.radio
+    numerology = numerology_at(settings.sample_rate_hz)
     tables, schemes = LinkTables.load().of(settings.codec), McsTable.load()
     block_bytes = BLOCK_FORMATS[settings.codec].block_bytes
     share = payload_share(settings.fragment_bytes, block_bytes)
 
     def link(sinr_db: Sequence[float], rb_count: int) -> DenseLink | None:
         rates = rate_table(
-            list(sinr_db), DEFAULT_2MSPS, tables, target_block_error_rate=settings.target_block_error_rate,
+            list(sinr_db), numerology, tables, target_block_error_rate=settings.target_block_error_rate,
             margin_db=settings.snr_margin_db, psd_cap_db=settings.psd_cap_db, payload_share=share,
         )  # fmt: skip
         if rb_count > len(rates.rate_bps):

@@ -12,7 +12,7 @@ from protocol.bursts import Burst, DataBurst, SoundingBurst, TransmitReport, Win
 from protocol.configuration import Experiment
 from protocol.experiment_file import experiment_from_dict
 from radio.drivers import open_base_station_radio, open_client_radio
-from radio.limits import window_samples
+from radio.limits import experiment_numerology, window_samples
 from radio.modem import BLOCK_FORMATS, burst_air_samples
 from radio.numerology import DEFAULT_2MSPS
 
@@ -72,7 +72,7 @@ class RadioLab:
 
     def window(self, kind: WindowKind, bursts: Sequence[Burst], spare: int = 0) -> Window:
         """A new window that holds ``bursts``."""
-        air = max((burst_air_samples(b, DEFAULT_2MSPS) for b in bursts), default=8192)
+        air = max((burst_air_samples(b, experiment_numerology(self.experiment)) for b in bursts), default=8192)
         self.index += 1
         n_samples = window_samples(air, self.experiment.radio.jitter_samples) + spare
         return Window(self.session, 3, self.index, kind, n_samples)
@@ -94,7 +94,8 @@ class RadioLab:
 
     def corrections(self, client: str) -> dict[str, float]:
         """Measured carrier and clock corrections of a client, as fields of a data burst."""
-        report, _ = self.hear("sounding", [sounding(client, burst_id=900 + self.index)])
+        rb_total = experiment_numerology(self.experiment).rb_total
+        report, _ = self.hear("sounding", [SoundingBurst(client, 900 + self.index, 0, rb_total)])
         cfo_hz = report.bursts[0].cfo_hz
         ppm = 1e6 * cfo_hz / self.experiment.radio.carrier_hz
         return {"cfo_correction_hz": -cfo_hz, "clock_offset_ppm": ppm}
