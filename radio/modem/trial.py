@@ -153,7 +153,10 @@ def transmitted(
     """Full-rate stream with ``burst`` from ``start`` on, at its grant's place, seen by the receiver's clock."""
     decimation = burst_decimation(burst, numerology)
     taps = transmit_taps(numerology, burst, GUARD_RB)
-    shaped = signal.upfirdn(taps, modulate(burst, blocks, numerology), up=decimation)
+    baseband = modulate(burst, blocks, numerology)
+    stuffed = np.zeros((len(baseband) - 1) * decimation + 1, np.complex64)
+    stuffed[::decimation] = baseband
+    shaped = signal.oaconvolve(stuffed, taps)
     placed = transmitter(
         shaped * _carrier(len(shaped), numerology.centre_hz(burst.rb_start, burst.rb_count), numerology)
     )
@@ -169,7 +172,7 @@ def branch(burst: Burst, stream: Samples, numerology: Numerology) -> Samples:
     decimation = burst_decimation(burst, numerology)
     taps = receive_taps(numerology, burst, GUARD_RB)
     centred = stream * _carrier(len(stream), -numerology.centre_hz(burst.rb_start, burst.rb_count), numerology)
-    filtered = signal.upfirdn(taps, centred, down=decimation)
+    filtered = signal.oaconvolve(centred, taps)[::decimation]
     delay = (len(taps) - 1) // 2 // decimation
     kept: Samples = filtered[delay : delay + len(stream) // decimation].astype(np.complex64)
     return kept
