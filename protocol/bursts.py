@@ -89,6 +89,8 @@ class BurstReport(Struct, frozen=True):
     sinr_db: list[float] = field(default_factory=list)
     """Per RB, as received (power and RB count of this burst)."""
     blocks: list[bytes | None] = field(default_factory=list)
+    blocks_combined: int = 0
+    """Blocks decoded with the help of soft bits of earlier bursts (HARQ)."""
     air_samples: int = 0
     """First preamble sample to last data sample, full rate, as granted."""
     coded_bits: int = 0

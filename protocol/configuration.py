@@ -116,6 +116,7 @@ class RadioTable(Table, frozen=True, kw_only=True):
     driver: Literal["simulated"] = "simulated"
     carrier_hz: Positive = 2.4e9
     sample_rate_hz: Positive = 2e6
+    """2e6: 28 RBs of 62.5 kHz; 4e6: 56 of them."""
     guard_rb: Annotated[int, Meta(ge=0, le=4)] = 1
     jitter_samples: Annotated[int, Meta(ge=0, le=65536)] = 2048
     """A burst starts anywhere in the first this many samples of its window."""
@@ -130,6 +131,8 @@ class RadioTable(Table, frozen=True, kw_only=True):
     """Taken off the measured SINR before an MCS is chosen."""
     barred_interference_db: Positive = 10.0
     """An RB whose silent-window power exceeds the median by this much is barred."""
+    harq: Literal["chase", "none"] = "chase"
+    """``chase``: soft bits of a failed block are added to those of its retransmission. ``none``: plain ARQ."""
     max_passes: Count = 6
     """ARQ passes over one update, the first one included."""
     codec: CodecName = "convolutional"
@@ -141,8 +144,14 @@ class RadioTable(Table, frozen=True, kw_only=True):
 class ChannelTable(Table, frozen=True, kw_only=True):
     """``[channel]``: the simulated medium."""
 
-    model: Literal["awgn", "rayleigh"] = "rayleigh"
-    """``rayleigh``: one flat fade per client and round."""
+    model: Literal["awgn", "rayleigh", "rician", "tdl-a", "tdl-b", "tdl-c"] = "rayleigh"
+    """One fade per client and round: flat (``rayleigh``, ``rician``) or 3GPP TS 38.901's profiles without line of sight."""
+    delay_spread_s: Positive = 300e-9
+    """RMS delay spread of the ``tdl`` models."""
+    rician_k_db: Annotated[float, Meta(ge=-40.0, le=60.0)] = 10.0
+    """``rician``: power of the constant path over that of the scattered ones."""
+    doppler_hz: NonNegative = 0.0
+    """0: every round has a fade of its own. Else rounds, one ``tsfa.latency_budget_s`` apart, are correlated."""
     path_loss_exponent: Positive = 3.5
     path_loss_1m_db: float = 40.0
     noise_figure_db: float = 6.0
@@ -150,8 +159,15 @@ class ChannelTable(Table, frozen=True, kw_only=True):
     """Extra attenuation between every client and the base station."""
     carrier_offset_ppm: Annotated[float, Meta(ge=0.0, le=50.0)] = 10.0
     """Crystal error of each radio, uniform within plus or minus this; it moves carrier and clock."""
+    impairments: Literal["none", "pluto"] = "none"
+    """``pluto``: image -45 dBc, LO leakage -40 dBc and 12-bit converters on both sides."""
+    jammer_rb: Annotated[int, Meta(ge=0)] | None = None
+    """First RB of a jammer that is always on; without it there is none."""
+    jammer_rb_count: Count = 1
+    jammer_db: Annotated[float, Meta(ge=-40.0, le=80.0)] = 20.0
+    """Jammer power per RB over noise power per RB, at the base station."""
     minimum_fade_db: Annotated[float, Meta(ge=-60.0, le=0.0)] = -20.0
-    """A Rayleigh fade is redrawn below this gain (lower fades need a longer wait than a round)."""
+    """``rayleigh`` without Doppler: a fade below this gain is redrawn (it would need a longer wait than a round)."""
     inverted_fraction: Fraction = 0.0
     """Fault: this fraction of 280-sample stretches of every data burst arrives with its sign inverted."""
     lost_block_rate: Fraction = 0.0

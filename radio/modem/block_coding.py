@@ -1,4 +1,8 @@
-"""Code blocks to constellation symbols and back: CRC, codec, interleaver, scrambler, mapping."""
+"""Code blocks to constellation symbols and back: CRC, codec, interleaver, scrambler, mapping.
+
+The CRC's mask differs from burst to burst, and with it the code word of the same content. Codes are linear, so
+the receiver takes the mask's own code word off the soft bits: those of one block in two bursts then agree.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from protocol.bursts import DataBurst
 from protocol.errors import RadioError
 from radio.modem.codec import codec_for
 from radio.modem.constellations import Constellation
-from radio.modem.crc import append_crc, crc_holds
+from radio.modem.crc import append_crc, crc_holds, crc_mask
 from radio.modem.mcs import BLOCK_FORMATS, Mcs, McsTable
 from radio.modem.scrambling import interleaver, scrambling_bits
 
@@ -39,7 +43,7 @@ def encode_blocks(burst: DataBurst, blocks: Sequence[bytes], n_symbols: int) -> 
 
 
 def block_soft_bits(burst: DataBurst, symbols: NDArray[np.complex64], snr: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Soft bits of each block at its mother-code positions, shape (blocks, mother_bits).
+    """Soft bits of each block at its mother-code positions, shape (blocks, mother_bits), CRC mask taken off.
 
     ``symbols``: the burst's equalised data symbols; ``snr``: their linear SNR.
     """
@@ -50,17 +54,26 @@ def block_soft_bits(burst: DataBurst, symbols: NDArray[np.complex64], snr: NDArr
     on_air = soft[: len(burst.block_ids) * codec.coded_bits].reshape(len(burst.block_ids), codec.coded_bits)
     coded = np.empty_like(on_air)
     coded[:, _interleaver(burst, mcs)] = on_air
+    coded *= _mask_signs(burst, mcs)
     return codec.spread(coded)
 
 
-def decode_blocks(burst: DataBurst, mother: NDArray[np.float32]) -> list[bytes | None]:
-    """Content of each block that decodes and whose CRC holds, else None, from its mother-code soft bits."""
-    mcs = McsTable.load()[burst.mcs]
+def decode_blocks(mcs: Mcs, mother: NDArray[np.float32]) -> list[bytes | None]:
+    """Content of each block that decodes and whose CRC holds, else None, from ``block_soft_bits``."""
     info, converged = codec_for(mcs).decode(mother)
     framed = np.packbits(info, axis=1)
-    good = converged & crc_holds(framed, BLOCK_FORMATS[mcs.codec].crc_bits, burst.burst_id)
+    good = converged & crc_holds(framed, BLOCK_FORMATS[mcs.codec].crc_bits)
     payloads = framed[:, : mcs.block_bytes]
     return [payload.tobytes() if holds else None for payload, holds in zip(payloads, good, strict=True)]
+
+
+def _mask_signs(burst: DataBurst, mcs: Mcs) -> NDArray[np.float32]:
+    """-1 where the burst's CRC mask turns a coded bit, else 1, shape (coded_bits,)."""
+    mask = crc_mask(BLOCK_FORMATS[mcs.codec].crc_bits, burst.burst_id)
+    info = np.zeros((1, BLOCK_FORMATS[mcs.codec].info_bits), np.uint8)
+    info[0, 8 * mcs.block_bytes :] = np.unpackbits(mask)
+    signs: NDArray[np.float32] = 1.0 - 2.0 * codec_for(mcs).encode(info)[0].astype(np.float32)
+    return signs
 
 
 def _interleaver(burst: DataBurst, mcs: Mcs) -> NDArray[np.int64]:

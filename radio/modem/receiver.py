@@ -5,11 +5,13 @@ The receiver knows the grant and the burst id; timing, carrier offset, gain and 
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.bursts import Burst, BurstReport, DataBurst, SoundingBurst
-from radio.modem.block_coding import block_soft_bits, decode_blocks
+from radio.modem.block_coding import block_soft_bits
+from radio.modem.combining import SoftMemory
 from radio.modem.detection import Detection, detect
 from radio.modem.layout import BurstLayout, burst_air_samples, burst_coded_bits, burst_layout
 from radio.modem.observation import Observation, observe_data, observe_sounding
@@ -26,8 +28,12 @@ PASS_BAND_MARGIN = 1.5
 CONSTELLATION_POINTS = 512
 
 
-def receive(burst: Burst, samples: NDArray[np.complex64], numerology: Numerology) -> BurstReport:
+def receive(
+    burst: Burst, samples: NDArray[np.complex64], numerology: Numerology, memory: SoftMemory | None = None
+) -> BurstReport:
     """Find and demodulate ``burst`` in ``samples`` (its branch: decimated, centred on the grant).
+
+    ``memory``: what was kept of the round's earlier bursts; without it every block stands alone.
 
     A burst that is not there is reported ``detected=False``; nothing received makes this raise.
     Raises ConfigurationError on an unknown MCS or RBs outside the band, MissingPartError without GNU Radio.
@@ -48,9 +54,12 @@ def receive(burst: Burst, samples: NDArray[np.complex64], numerology: Numerology
     seen, is_data = observe_data(limited, found, layout, training, burst)
     equalised = (seen.grid / seen.channel)[is_data]
     snr = np.broadcast_to(seen.subcarrier_snr(layout), is_data.shape)[is_data]
-    blocks = decode_blocks(burst, block_soft_bits(burst, equalised, snr))
+    blocks, combined = (SoftMemory() if memory is None else memory).decode(
+        burst, block_soft_bits(burst, equalised, snr)
+    )
     histogram = soft_bit_histogram(burst, equalised, snr)
-    return _report(burst, numerology, layout, found, seen, blocks, equalised, histogram)
+    report = _report(burst, numerology, layout, found, seen, blocks, equalised, histogram)
+    return msgspec.structs.replace(report, blocks_combined=combined)
 
 
 def max_cfo_hz(burst: Burst) -> float:

@@ -19,14 +19,17 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
     import gnuradio.fec  # noqa: F401  (a missing GNU Radio shows now)
 
     from radio.modem import receive
+    from radio.modem.combining import SoftMemory
 
     numerology = experiment_numerology(start.experiment)
     (receiver,) = peers
+    combining, memory = start.experiment.radio.harq == "chase", SoftMemory()
     parent.send(Started())
     while True:
         job, samples = receiver.expect(DecodeBurst)
         began = time.perf_counter()
-        report = receive(job.burst, samples, numerology)
+        memory.begin(job.round_index)
+        report = receive(job.burst, samples, numerology, memory if combining else None)
         parent.send(BurstDecoded(job.position, report, time.perf_counter() - began))
 
 

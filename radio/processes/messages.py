@@ -79,6 +79,7 @@ class EtherDone(LinkMessage, frozen=True, tag="ether-done"):
 class DecodeBurst(LinkMessage, frozen=True, tag="decode-burst"):
     """Receiver to decoder: find and decode ``burst`` in the branch samples beside."""
 
+    round_index: int
     position: int
     burst: Burst
 

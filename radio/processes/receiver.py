@@ -23,6 +23,7 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
 
     numerology = experiment_numerology(start.experiment)
     ether, *decoders = peers
+    sharing = Sharing(len(decoders))
     parent.send(Started())
     while True:
         expected, _ = parent.expect(ExpectWindow)
@@ -30,8 +31,10 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
         began = time.perf_counter()
         branches = receive_branches(expected.bursts, samples, numerology, start.experiment.radio.guard_rb)
         flowgraph_s = time.perf_counter() - began
-        for position, decoder in share(expected.bursts, len(decoders)):
-            decoders[decoder].send(DecodeBurst(position, expected.bursts[position]), branches[position])
+        round_index = expected.window.round_index
+        for position, decoder in sharing.share(round_index, expected.bursts):
+            job = DecodeBurst(round_index, position, expected.bursts[position])
+            decoders[decoder].send(job, branches[position])
         if expected.window.kind == "silent":
             noise_db, psd_db = measure_silence(samples, numerology)
         else:
@@ -39,15 +42,33 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
         parent.send(ReceiverDone(psd_db, flowgraph_s, noise_db))
 
 
-def share(bursts: Sequence[Burst], decoders: int) -> list[tuple[int, int]]:
-    """Pairs (burst, decoder) in the order to hand out: the longest first, each to the one with the least to do."""
-    load = [0] * decoders
-    pairs = []
-    for position in sorted(range(len(bursts)), key=lambda p: -_work_of(bursts[p])):
-        decoder = load.index(min(load))
-        load[decoder] += _work_of(bursts[position])
-        pairs.append((position, decoder))
-    return pairs
+class Sharing:
+    """Which decoder gets which burst. A client's data bursts of a round stay with one: it keeps their soft bits."""
+
+    def __init__(self, decoders: int) -> None:
+        self._decoders = decoders
+        self._round_index = -1
+        self._homes: dict[str, int] = {}
+
+    def share(self, round_index: int, bursts: Sequence[Burst]) -> list[tuple[int, int]]:
+        """Pairs (burst, decoder) in the order to hand out: the longest first, the free ones to where least is to do."""
+        if round_index != self._round_index:
+            self._round_index, self._homes = round_index, {}
+        load = [0] * self._decoders
+        for burst in bursts:
+            if burst.client in self._homes:
+                load[self._homes[burst.client]] += _work_of(burst)
+        pairs = []
+        for position in sorted(range(len(bursts)), key=lambda p: -_work_of(bursts[p])):
+            burst = bursts[position]
+            decoder = self._homes.get(burst.client)
+            if decoder is None:
+                decoder = load.index(min(load))
+                load[decoder] += _work_of(burst)
+            if isinstance(burst, DataBurst):
+                self._homes[burst.client] = decoder
+            pairs.append((position, decoder))
+        return pairs
 
 
 def _work_of(burst: Burst) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import zmq
-from radio_lab import TIMEOUT_S, RadioLab, data_burst, lab_experiment, sounding
+from radio_lab import TIMEOUT_S, RadioLab, data_burst, lab_experiment, random_blocks, sounding
 
 from protocol.bursts import BurstReport, Window
 from protocol.errors import MissingPartError, RadioError
@@ -25,7 +25,7 @@ from radio.processes.children import Child
 from radio.processes.lifetime import PEER_GONE_EXIT
 from radio.processes.link import Link
 from radio.processes.messages import BurstDecoded, Finish, Start, TransmitBurst
-from radio.processes.receiver import share
+from radio.processes.receiver import Sharing
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -207,4 +207,32 @@ def test_numpy_numbers_cross_a_link_as_plain_ones_and_samples_beside_them():
 
 def test_bursts_are_shared_longest_first():
     bursts = [data_burst(f"c{i}", 0, 8, "qpsk-1/2", blocks, i) for i, blocks in enumerate((5, 30, 10, 20))]
-    assert share(bursts, 2) == [(1, 0), (3, 1), (2, 1), (0, 0)]
+    assert Sharing(2).share(1, bursts) == [(1, 0), (3, 1), (2, 1), (0, 0)]
+
+
+def test_a_client_stays_with_its_decoder_for_a_round():
+    sharing = Sharing(2)
+    first = [data_burst("a", 0, 8, "qpsk-1/2", 30, 1), data_burst("b", 9, 8, "qpsk-1/2", 5, 2)]
+    assert dict(sharing.share(1, first)) == {0: 0, 1: 1}
+    second = [data_burst("b", 9, 8, "qpsk-1/2", 40, 3), data_burst("c", 0, 4, "qpsk-1/2", 3, 4)]
+    assert dict(sharing.share(1, second)) == {0: 1, 1: 0}
+    assert dict(sharing.share(2, [second[0]])) == {0: 0}
+
+
+def test_a_retransmission_is_combined_with_what_was_kept_in_its_decoder():
+    lab = RadioLab(lab_experiment((-3.4, 12.0)))
+    try:
+        corrections = {name: lab.corrections(name) for name in ("c0", "c1")}
+        contents = {"c0": random_blocks(1, 8), "c1": random_blocks(2, 4)}
+        bursts = [data_burst("c0", 0, 8, "qpsk-1/2", 8, 20, **corrections["c0"]),
+                  data_burst("c1", 10, 8, "qpsk-1/2", 4, 21, **corrections["c1"])]  # fmt: skip
+        report, _ = lab.hear("data", bursts, [contents[burst.client] for burst in bursts])
+        failed = [i for i, block in enumerate(report.bursts[0].blocks) if block is None]
+        assert len(failed) >= 3
+        assert report.bursts[0].blocks_combined == 0
+        again = msgspec.structs.replace(bursts[0], burst_id=77, block_ids=failed, rb_start=3, rb_count=7)
+        report, _ = lab.hear("data", [again], [[contents["c0"][i] for i in failed]])
+        assert report.bursts[0].blocks == [contents["c0"][i] for i in failed]
+        assert report.bursts[0].blocks_combined == len(failed)
+    finally:
+        lab.close()
