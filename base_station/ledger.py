@@ -9,7 +9,7 @@ import numpy as np
 from base_station.lab import Verdict
 from base_station.settlement import latency_s
 from base_station.state import ServerState
-from base_station.store.records import ClientRoundRecord, RoundRecord, SignalRecord
+from base_station.store.records import ClientRoundRecord, RoundRecord
 from base_station.tsfa.problem import ClientAllocation
 from base_station.tsfa.queues import feasibility
 from base_station.uplink import UplinkGrant
@@ -72,28 +72,6 @@ def round_record(
         note=_note(played, clients),
         solve_wall_s=allocation.solve_s,
     )
-
-
-def signal_records(played: StationRound) -> list[SignalRecord]:
-    """Constellation and channel of each client's last burst, and the spectrum of the last window."""
-    records = [
-        SignalRecord(
-            round_index=played.index, client="", kind="psd", label="", dtype="<f4",
-            data=np.asarray(played.psd_db, "<f4").tobytes(),
-        )
-    ]  # fmt: skip
-    for name, grant in played.grants.items():
-        report = grant.last_report
-        if report is not None:
-            channel = np.asarray(report.channel_db, "<f4").tobytes()
-            pictures = [("constellation", "<c8", report.constellation), ("channel", "<f4", channel)]
-            records += [
-                SignalRecord(
-                    round_index=played.index, client=name, kind=kind, label=grant.last_mcs, dtype=dtype, data=data
-                )
-                for kind, dtype, data in pictures
-            ]
-    return records
 
 
 def _client_record(played: StationRound, state: ServerState, name: str, verdict: Verdict) -> ClientRoundRecord:

@@ -17,7 +17,7 @@ from base_station.aggregation import Aggregate, Contribution
 from base_station.channel import Carrier, ChannelMeasurement, psd_caps_db, tx_gain_db
 from base_station.checks import absurd_energies, fault_of_encoded, fault_of_ready
 from base_station.lab import Lab, Verdict
-from base_station.ledger import client_records, round_record, signal_records
+from base_station.ledger import client_records, round_record
 from base_station.settlement import next_state
 from base_station.sounding import Silence, Sounder
 from base_station.state import ServerState
@@ -55,7 +55,6 @@ class StationRound:
         self.ready: dict[str, Ready] = {}
         self.late: dict[str, Ready] = {}
         self.silence = Silence()
-        self.psd_db: list[float] = []
         self.carriers: dict[str, Carrier] = dict(state.carriers)
         self.channels: dict[str, ChannelMeasurement] = {}
         self.caps_db: dict[str, float] = {}
@@ -225,7 +224,7 @@ class StationRound:
 
     def _receive_updates(self) -> None:
         uplink = Uplink(self.windows, self.lab.tables, self.lab.experiment.deadline_s, self.barrier_s)
-        self.psd_db = uplink.run(self.grants) or self.silence.psd_db
+        uplink.run(self.grants)
         reached("base-station", "received", self.index)
 
     # ---- aggregation and commit -----------------------------------------------------
@@ -267,7 +266,7 @@ class StationRound:
         record = round_record(self, clients, aggregate, verdict, state.common_queue_s)
         record.wall_s, record.stage_wall_s = time.monotonic() - started, self.stage_wall_s
         self.lab.store.commit_round(
-            record, clients, self.windows.bursts, signal_records(self),
+            record, clients, self.windows.bursts, self.windows.signals, self.windows.spectra,
             state=state.to_bytes(), adapter=adapter_to_bytes(aggregate.adapter),
         )  # fmt: skip
         reached("base-station", "committed", self.index)

@@ -28,7 +28,6 @@ class Silence:
     """What was heard while nobody sent. Lists are per RB of the band."""
 
     noise_db: list[float] = field(default_factory=list)
-    psd_db: list[float] = field(default_factory=list)
     barred: list[int] = field(default_factory=list)
     """RBs with interference."""
     usable: tuple[int, int] = (0, 0)
@@ -47,7 +46,7 @@ class Sounder:
         """Noise and interference per RB, and the RBs they leave usable."""
         report = self.windows.silent()
         barred = barred_rbs(report.noise_db, self.lab.experiment.radio.barred_interference_db)
-        return Silence(report.noise_db, report.psd_db, barred, usable_run(self.lab.numerology.rb_total, barred))
+        return Silence(report.noise_db, barred, usable_run(self.lab.numerology.rb_total, barred))
 
     def measure(self, name: str) -> ChannelMeasurement | None:
         """Gain, SINR per RB and residual CFO over the whole band; None if the client is not heard."""

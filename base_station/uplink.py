@@ -34,9 +34,8 @@ class UplinkGrant:
     block_bits: int = 0
     """Payload bits of the blocks as first sent, padding included."""
     evm_db: list[float] = field(default_factory=list)
-    last_report: BurstReport | None = None
     last_mcs: str = ""
-    """MCS of the burst in ``last_report``; ``mcs`` is the next burst's."""
+    """MCS of the last burst that was detected; ``mcs`` is the next burst's."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +48,14 @@ class Uplink:
     barrier_s: float
     """Model time at which the first grant starts."""
 
-    def run(self, grants: Mapping[str, UplinkGrant]) -> list[float]:
-        """Deliver until every grant is complete, out of passes, out of time or left out.
-
-        Returns the power spectral density of the first data window, in which every granted client sends (256 bins,
-        dB; empty if there was none).
-        """
-        psd: list[float] = []
+    def run(self, grants: Mapping[str, UplinkGrant]) -> None:
+        """Deliver until every grant is complete, out of passes, out of time or left out."""
         while bursts := self._next_bursts(grants):
             report = self.windows.data(bursts, [grants[b.client].arq.pass_index for b in bursts])
-            psd = psd or report.psd_db
             heard = {r.client: r for r in report.bursts}
             for burst in bursts:
                 if burst.client not in report.lost:
                     self._take_in(grants[burst.client], burst, heard[burst.client])
-        return psd
 
     def _next_bursts(self, grants: Mapping[str, UplinkGrant]) -> list[DataBurst]:
         bursts = []
@@ -103,7 +95,7 @@ class Uplink:
         grant.arq.received(burst.block_ids, blocks)
         if report.detected:
             grant.evm_db.append(report.evm_db)
-            grant.last_report, grant.last_mcs = report, burst.mcs
+            grant.last_mcs = burst.mcs
         failed = sum(b is None for b in blocks)
         if failed > STEP_DOWN_SHARE * len(blocks):
             names = self.tables.mcs_names

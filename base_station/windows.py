@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from base_station.clients import Roster
-from base_station.store.records import BurstRecord
+from base_station.store.records import BurstRecord, SignalRecord, SpectrumRecord
+from base_station.store.signals import signal_record, spectrum_record
 from protocol.bursts import Burst, DataBurst, SoundingBurst, TransmitReport, Window, WindowKind, WindowReport
 from protocol.configuration import RadioTable
 from protocol.errors import RadioError
@@ -36,6 +37,8 @@ class WindowRunner:
     round_index: int
     next_index: int = 0
     bursts: list[BurstRecord] = field(default_factory=list)
+    signals: list[SignalRecord] = field(default_factory=list)
+    spectra: list[SpectrumRecord] = field(default_factory=list)
     transmissions: dict[str, list[TransmitReport]] = field(default_factory=dict)
     model_s: float = 0.0
     """Time the windows of this round took, jitter and guards included."""
@@ -51,7 +54,9 @@ class WindowRunner:
         window = self._window("silent", SILENT_SAMPLES)
         self.radio.arm(window, [])
         self.model_s += window.n_samples / self.settings.sample_rate_hz
-        return self.radio.collect(RADIO_TIMEOUT_S)
+        report = self.radio.collect(RADIO_TIMEOUT_S)
+        self.spectra.append(spectrum_record(report))
+        return report
 
     def sound(self, burst: SoundingBurst) -> WindowReport:
         """Hear one client's sounding burst."""
@@ -109,11 +114,14 @@ class WindowRunner:
         return DataGo(window, burst) if isinstance(burst, DataBurst) else SoundingGo(window, burst)
 
     def _record(self, window: Window, bursts: Sequence[Burst], passes: Sequence[int], report: WindowReport) -> None:
+        self.spectra.append(spectrum_record(report))
         heard = {r.client: r for r in report.bursts}
         for burst, pass_index in zip(bursts, passes, strict=True):
             if burst.client in report.lost:
                 continue
             got = heard[burst.client]
+            if got.detected:
+                self.signals.append(signal_record(window, got))
             self.bursts.append(
                 BurstRecord(
                     round_index=window.round_index, window_index=window.index, client=burst.client, kind=window.kind,

@@ -9,10 +9,11 @@ from typing import Any
 
 import jinja2
 
+from base_station.report.burst_figures import constellation_figure, soft_bits_figure, spectrum_figure
 from base_station.report.drawing import DataTable, Picture, report_style
 from base_station.report.learning_figures import accuracy_figure, split_figure, stages_figure, training_figure
 from base_station.report.provenance_text import provenance_rows, subtitle
-from base_station.report.radio_figures import constellation_figure, grant_map_figure, link_figure, spectrum_figure
+from base_station.report.radio_figures import grant_map_figure, link_figure
 from base_station.report.run_data import RunData, read_run
 from base_station.report.tables import (
     PrintedTable,
@@ -20,6 +21,7 @@ from base_station.report.tables import (
     clients_table,
     dense_table,
     headlines,
+    last_bursts_table,
     rounds_table,
 )
 from base_station.report.tsfa_figures import allocation_figure, bits_figure
@@ -77,7 +79,10 @@ def _sections(data: RunData) -> list[Section]:
             "dense", "Dense LoRA instead", "Not known: nothing was heard, or the run does not say how "
             "large a dense update is.", (), dense[0] if dense else None, _dense_note(data), [dense[1]] if dense else (),
         ),
-        Section("link", "Radio link", none_heard, _draw(data, link_figure, constellation_figure, spectrum_figure)),
+        Section("link", "Radio link", none_heard,
+                _draw(data, link_figure, constellation_figure, soft_bits_figure, spectrum_figure),
+                last_bursts_table(data) if data.bursts else None,
+                "What became of these bursts; `airtune link show` shows any other one of the run."),
         Section("allocation", "Bandwidth, sparsity and latency", no_round,
                 _draw(data, grant_map_figure, allocation_figure)),
         Section("bits", "Bits on air", none_heard, _draw(data, bits_figure), bit_lines if sent else None,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from base_station.report.palette import ClientStyle, client_styles
-from base_station.store.records import ClientRoundRecord, RoundRecord, SignalRecord
+from base_station.report.received import ReceivedBurst, last_received
+from base_station.store.records import ClientRoundRecord, RoundRecord, SpectrumRecord
 from base_station.store.run_store import RunStore
 from base_station.store.summary import summary
 from protocol.configuration import Experiment
@@ -25,8 +26,10 @@ class RunData:
     summary: dict[str, Any]
     rounds: list[RoundRecord]
     clients: list[ClientRoundRecord]
-    signals: list[SignalRecord]
-    """Of the last round in which a client's signal was kept."""
+    bursts: list[ReceivedBurst]
+    """Each client's last data burst of the last round in which one was detected."""
+    spectrum: SpectrumRecord | None
+    """Of that round's first window with data."""
     styles: dict[str, ClientStyle]
 
     @property
@@ -57,6 +60,7 @@ def read_run(directory: Path) -> RunData:
     """Read a run, finished, running or dead. Raises RunError."""
     with RunStore.read(directory) as store, store.snapshot():
         experiment = store.experiment
+        bursts, spectrum = last_received(store)
         return RunData(
             directory=store.directory,
             experiment=experiment,
@@ -65,14 +69,7 @@ def read_run(directory: Path) -> RunData:
             summary=summary(store),
             rounds=list(store.rounds()),
             clients=list(store.clients()),
-            signals=_last_signals(store),
+            bursts=bursts,
+            spectrum=spectrum,
             styles=client_styles([member.name for member in experiment.clients.members]),
         )
-
-
-def _last_signals(store: RunStore) -> list[SignalRecord]:
-    rows = store.query(
-        "SELECT round_index FROM signals WHERE length(data) > 0 "
-        "ORDER BY kind = 'constellation' DESC, round_index DESC LIMIT 1"
-    )
-    return [s for s in store.signals(rows[0][0]) if s.data] if rows else []

@@ -10,7 +10,7 @@ from typing import Any
 from base_station.report.drawing import DataTable
 from base_station.report.run_data import RunData
 from base_station.report.tsfa_figures import BIT_KINDS, bit_parts
-from base_station.store.records import ClientRoundRecord
+from base_station.store.records import BurstRecord, ClientRoundRecord
 
 DASH = "–"
 
@@ -127,6 +127,20 @@ def clients_table(data: RunData) -> PrintedTable:
             ", ".join(f"{count} {state}" for state, count in Counter(c.state for c in records).items()) or DASH,
         ])  # fmt: skip
     return PrintedTable(columns, rows, True)
+
+
+def last_bursts_table(data: RunData) -> PrintedTable:
+    """What became of the bursts in the pictures: each client's last one."""
+    columns: dict[str, Callable[[BurstRecord], str]] = {
+        "client": lambda b: b.client, "round": lambda b: str(b.round_index), "window": lambda b: str(b.window_index),
+        "pass": lambda b: str(b.pass_index + 1), "MCS": lambda b: b.mcs,
+        "RBs": lambda b: f"{b.rb_start} to {b.rb_start + b.rb_count - 1}",
+        "carrier offset": lambda b: number(b.cfo_hz, 0, "Hz"), "SNR": lambda b: number(b.snr_db, 1, "dB"),
+        "EVM": lambda b: number(b.evm_db, 1, "dB"), "blocks": lambda b: str(b.blocks),
+        "failed": lambda b: str(b.blocks_failed), "on air": lambda b: bits(b.air_bits),
+    }  # fmt: skip
+    rows = [[show(burst.record) for show in columns.values()] for burst in data.bursts]
+    return PrintedTable(list(columns), rows, True)
 
 
 def rounds_table(data: RunData) -> PrintedTable:

@@ -12,10 +12,9 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from base_station.store.records import SignalRecord
 from base_station.store.run_store import RunStore
 from base_station.store.schema import TABLES
-from base_station.store.signals import samples
+from base_station.store.signals import unpacked
 
 _RELATIVE = 1e-3
 _ABSOLUTE = 1e-6
@@ -43,8 +42,8 @@ def _differences(where: str, a: Struct | None, b: Struct | None) -> Iterator[str
         return
     for field in msgspec.structs.fields(a):
         x, y = getattr(a, field.name), getattr(b, field.name)
-        if isinstance(a, SignalRecord) and isinstance(b, SignalRecord) and field.name == "data":
-            x, y = list(samples(a)), list(samples(b))
+        if isinstance(x, bytes) and isinstance(y, bytes):
+            x, y = list(unpacked(field.name, x)), list(unpacked(field.name, y))
         if not field.name.endswith("wall_s") and not _close(x, y):
             yield f"{where}.{field.name}: {_short(x)} / {_short(y)}"
 

@@ -20,7 +20,7 @@ ExportFormat = Literal["csv", "parquet"]
 
 
 def export_csv(store: RunStore, directory: Path) -> list[Path]:
-    """Write ``rounds.csv``, ``client_rounds.csv``, ``bursts.csv``, ``signals.csv`` and ``facts.csv``.
+    """Write one CSV file per table (``rounds.csv``, ``bursts.csv``, ...) and ``facts.csv``.
 
     Lists and mappings are JSON text, sample data base64. Raises StorageError.
     """

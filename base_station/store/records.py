@@ -112,18 +112,33 @@ class BurstRecord(Struct, kw_only=True):
 
 
 class SignalRecord(Struct, kw_only=True):
-    """A picture of a received signal: raw little-endian samples of ``dtype``.
+    """What one detected burst looked like, packed as ``base_station.store.signals`` says (about 2 kB).
 
-    ``kind`` is ``constellation`` (complex64, with ``client`` and its ``mcs`` in ``label``), ``psd`` (float32,
-    256 bins, dB; client empty) or ``channel`` (float32, dB per subcarrier).
+    It belongs to the ``BurstRecord`` of the same round, window and client.
     """
 
     round_index: int
+    window_index: int
     client: str
+    constellation: bytes
+    """At most 256 equalised symbols, float16 in-phase and quadrature in turn."""
+    channel: bytes
+    """Channel gain per loaded subcarrier, hundredths of dB, int16."""
+    sinr: bytes
+    """SINR per RB as received, hundredths of dB, int16."""
+    soft_bits: list[int] = field(default_factory=list)
+    """Histogram as in ``BurstReport.soft_bits``; empty for soundings."""
+
+
+class SpectrumRecord(Struct, kw_only=True):
+    """Power spectral density of one received window."""
+
+    round_index: int
+    window_index: int
     kind: str
-    label: str
-    dtype: str
-    data: bytes
+    """``silent``, ``acquisition``, ``sounding`` or ``data``."""
+    psd: bytes
+    """256 bins centred on the carrier, hundredths of dB per bin relative to full scale, int16."""
 
 
 class RoundRecord(Struct, kw_only=True):

@@ -25,8 +25,8 @@ from base_station.store.database import create_database, database_errors, open_t
 from base_station.store.events import EventLog
 from base_station.store.files import storage_errors, sync_directory
 from base_station.store.lock import WriterLock
-from base_station.store.records import BurstRecord, ClientRoundRecord, RoundRecord, SignalRecord
-from base_station.store.schema import BURSTS, CLIENT_ROUNDS, ROUNDS, SIGNALS, RecordTable
+from base_station.store.records import BurstRecord, ClientRoundRecord, RoundRecord, SignalRecord, SpectrumRecord
+from base_station.store.schema import BURSTS, CLIENT_ROUNDS, ROUNDS, SIGNALS, SPECTRA, RecordTable
 from base_station.store.toml_text import toml_text
 from protocol.configuration import Experiment
 from protocol.errors import RunError
@@ -134,6 +134,7 @@ class RunStore:
         clients: Sequence[ClientRoundRecord],
         bursts: Sequence[BurstRecord],
         signals: Sequence[SignalRecord],
+        spectra: Sequence[SpectrumRecord],
         state: bytes,
         adapter: bytes,
     ) -> None:
@@ -153,6 +154,7 @@ class RunStore:
             self._insert(CLIENT_ROUNDS, clients)
             self._insert(BURSTS, bursts)
             self._insert(SIGNALS, signals)
+            self._insert(SPECTRA, spectra)
             self._connection.execute("INSERT INTO commits VALUES (?, ?)", (round.round_index, digest))
         self._checkpoints.keep_only([*last, round.round_index])
         self._log_events(round, clients)
@@ -214,8 +216,12 @@ class RunStore:
         return self.records(BURSTS, round_index)
 
     def signals(self, round_index: int | None = None) -> Iterator[SignalRecord]:
-        """Pictures of received signals; of one round if given."""
+        """What the detected bursts looked like; of one round if given."""
         return self.records(SIGNALS, round_index)
+
+    def spectra(self, round_index: int | None = None) -> Iterator[SpectrumRecord]:
+        """Spectra of the windows; of one round if given."""
+        return self.records(SPECTRA, round_index)
 
     def records(self, table: RecordTable[R], round_index: int | None = None) -> Iterator[R]:
         """Records of ``table`` by round, then in the order they were committed."""

@@ -12,9 +12,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from base_station.store.records import BurstRecord, ClientRoundRecord, RoundRecord, SignalRecord
+from base_station.store.records import BurstRecord, ClientRoundRecord, RoundRecord, SignalRecord, SpectrumRecord
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever a record changes in a way old databases cannot answer."""
 
 R = TypeVar("R", bound=Struct)
@@ -118,14 +118,14 @@ class RecordTable(Generic[R]):
 ROUNDS = RecordTable("rounds", RoundRecord, ("round_index",))
 CLIENT_ROUNDS = RecordTable("client_rounds", ClientRoundRecord, ("round_index", "client"))
 BURSTS = RecordTable("bursts", BurstRecord, ())
-SIGNALS = RecordTable("signals", SignalRecord, ())
+SIGNALS = RecordTable("signals", SignalRecord, ("round_index", "window_index", "client"))
+SPECTRA = RecordTable("spectra", SpectrumRecord, ("round_index", "window_index"))
 
-TABLES: tuple[RecordTable[Any], ...] = (ROUNDS, CLIENT_ROUNDS, BURSTS, SIGNALS)
+TABLES: tuple[RecordTable[Any], ...] = (ROUNDS, CLIENT_ROUNDS, BURSTS, SIGNALS, SPECTRA)
 
 OTHER_TABLES = (
     "CREATE TABLE commits (round_index INTEGER PRIMARY KEY, checkpoint TEXT NOT NULL)",
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE INDEX bursts_by_round ON bursts (round_index)",
-    "CREATE INDEX signals_by_round ON signals (round_index)",
 )
 """``commits``: digest of the checkpoint a round was committed with. ``facts``: JSON values about the whole run."""

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 from msgspec import structs
 
-from base_station.store.records import BurstRecord, ClientRoundRecord, RoundRecord, SignalRecord
+from base_station.store.records import BurstRecord, ClientRoundRecord, RoundRecord, SignalRecord, SpectrumRecord
 from base_station.store.run_store import RunStore
+from base_station.store.signals import signal_record, spectrum_record
+from protocol.bursts import BurstReport, Window, WindowReport
 from protocol.configuration import Experiment
 from protocol.experiment_file import experiment_from_dict
 from protocol.random_streams import random_stream
@@ -121,36 +123,56 @@ def fake_bursts(t: int, clients: list[ClientRoundRecord]) -> list[BurstRecord]:
     return sounding + data
 
 
-def fake_signals(t: int, clients: list[ClientRoundRecord]) -> list[SignalRecord]:
-    """Constellations of every client that sent, and the window's spectrum with their grants."""
-    rng = random_stream(7, "fake-signals", t)
-    psd = np.full(256, -95.0) + rng.normal(0, 0.6, 256)
-    signals = []
-    for c in (c for c in clients if c.air_bits):
-        levels = (
-            np.array([-3, -1, 1, 3]) / math.sqrt(10) if c.mcs.startswith("16") else np.array([-1, 1]) / math.sqrt(2)
-        )
-        points = rng.choice(levels, 400) + 1j * rng.choice(levels, 400)
-        sigma = 10 ** (-max(c.reference_snr_db, 6) / 20) / math.sqrt(2)
-        points = points + sigma * (rng.normal(size=400) + 1j * rng.normal(size=400))
-        signals.append(SignalRecord(round_index=t, client=c.client, kind="constellation", label=c.mcs,
-                                    dtype="complex64", data=points.astype(np.complex64).tobytes()))  # fmt: skip
-        psd[16 + 8 * c.rb_start : 16 + 8 * (c.rb_start + c.rb_count)] += c.reference_snr_db
-        loaded = len(DEFAULT_2MSPS.loaded_subcarriers(c.rb_start, c.rb_count))
-        channel = (c.gain_db + rng.normal(0, 0.3, loaded)).astype(np.float32)
-        signals.append(SignalRecord(round_index=t, client=c.client, kind="channel", label="sounding",
-                                    dtype="float32", data=channel.tobytes()))  # fmt: skip
-    signals.append(SignalRecord(round_index=t, client="", kind="psd", label="data window", dtype="float32",
-                                data=psd.astype(np.float32).tobytes()))  # fmt: skip
-    return signals
+def fake_signals(bursts: list[BurstRecord], clients: list[ClientRoundRecord]) -> list[SignalRecord]:
+    """What every detected burst looked like."""
+    records = {c.client: c for c in clients}
+    return [fake_signal(b, records[b.client]) for b in bursts if b.detected]
+
+
+def fake_signal(b: BurstRecord, c: ClientRoundRecord) -> SignalRecord:
+    rng = random_stream(7, "fake-signal", b.round_index, b.window_index, b.client)
+    levels = np.array([-3, -1, 1, 3]) / math.sqrt(10) if b.mcs.startswith("16") else np.array([-1, 1]) / math.sqrt(2)
+    points = rng.choice(levels, 400) + 1j * rng.choice(levels, 400)
+    sigma = 10 ** (-max(c.reference_snr_db, 6) / 20) / math.sqrt(2)
+    points = points + sigma * (rng.normal(size=400) + 1j * rng.normal(size=400))
+    loaded = len(DEFAULT_2MSPS.loaded_subcarriers(b.rb_start, b.rb_count))
+    soft = np.concatenate([rng.normal(sign * 12.0, 5.0, 500) for sign in (-1, 1)])
+    return signal_record(
+        fake_window(b.round_index, b.window_index, b.kind),
+        BurstReport(
+            b.client, 1, True, constellation=points.astype(np.complex64).tobytes(),
+            channel_db=(c.gain_db + rng.normal(0, 0.3, loaded)).tolist(),
+            sinr_db=(c.reference_snr_db + rng.normal(0, 0.4, b.rb_count)).tolist(),
+            soft_bits=np.histogram(soft, 64, (-32, 32))[0].tolist() if b.kind == "data" else [],
+        ),
+    )  # fmt: skip
+
+
+def fake_spectra(t: int, clients: list[ClientRoundRecord], bursts: list[BurstRecord]) -> list[SpectrumRecord]:
+    """The silent window, and every window with a burst: noise, and in data windows the grants of all."""
+    rng = random_stream(7, "fake-spectra", t)
+    windows: dict[int, str] = {0: "silent", **{b.window_index: b.kind for b in bursts}}
+    spectra = []
+    for index, kind in windows.items():
+        psd = np.full(256, -95.0) + rng.normal(0, 0.6, 256)
+        for c in clients if kind == "data" else []:
+            psd[16 + 8 * c.rb_start : 16 + 8 * (c.rb_start + c.rb_count)] += c.reference_snr_db
+        spectra.append(spectrum_record(WindowReport(fake_window(t, index, kind), psd_db=psd.tolist())))
+    return spectra
+
+
+def fake_window(t: int, index: int, kind: str) -> Window:
+    return Window("fake", t, index, kind, 2**16)  # type: ignore[arg-type]
 
 
 def commit_fake_round(store: RunStore, t: int, heard: bool = True, signals: bool = True) -> None:
     experiment = store.experiment
     clients = [fake_client_round(experiment, t, i, heard) for i in range(len(experiment.clients.members))]
+    bursts = fake_bursts(t, clients)
     store.commit_round(
-        fake_round(experiment, t, clients), clients, fake_bursts(t, clients),
-        fake_signals(t, clients) if signals else [], f"state {t}".encode(), b"adapter" * t,
+        fake_round(experiment, t, clients), clients, bursts,
+        fake_signals(bursts, clients) if signals else [], fake_spectra(t, clients, bursts) if signals else [],
+        f"state {t}".encode(), b"adapter" * t,
     )  # fmt: skip
 
 

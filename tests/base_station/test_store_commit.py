@@ -59,7 +59,7 @@ def test_what_is_committed_is_read_back_whole(tmp_path):
     record = fake_round(experiment, 1, clients)
     with RunStore.create(tmp_path / "run", experiment, fake_manifest(experiment)) as store:
         assert store.last_committed() is None
-        store.commit_round(record, clients, [], [], b'{"round": 1}', b"adapter")
+        store.commit_round(record, clients, [], [], [], b'{"round": 1}', b"adapter")
         assert list(store.rounds()) == [record]
         assert list(store.clients(1)) == clients
         assert store.last_committed() == (1, b'{"round": 1}', b"adapter")

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -17,14 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base_station.dense_reference import DenseLink, DenseRound, dense_reference, equal_shares
+from base_station.store.comparison import record_differences
 from base_station.store.export import export_csv, export_parquet
 from base_station.store.listing import list_runs
 from base_station.store.provenance import provenance
-from base_station.store.records import ClientRoundRecord, RoundRecord
+from base_station.store.records import ClientRoundRecord, RoundRecord, SignalRecord
 from base_station.store.run_store import RunStore
 from base_station.store.schema import CLIENT_ROUNDS, ROUNDS
+from base_station.store.signals import signal_record, unpacked
 from base_station.store.summary import closing_lines, summary
 from base_station.store.toml_text import toml_text
+from protocol.bursts import BurstReport, Window
+from protocol.errors import RunError
 from protocol.experiment_file import experiment_to_dict, load_experiment
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +50,38 @@ def test_numpy_figures_and_missing_values_survive_the_database():
     assert math.isnan(back.gain_db)
     assert back.sinr_db[0] == 1.5
     assert math.isnan(back.sinr_db[1])
+
+
+def test_packed_signals_keep_what_a_picture_needs():
+    rng = np.random.default_rng(3)
+    points = (rng.normal(size=2000) + 1j * rng.normal(size=2000)).astype(np.complex64)
+    gains_db = rng.uniform(-120, 40, 220).tolist()
+    report = BurstReport("a", 1, True, constellation=points.tobytes(), channel_db=gains_db, sinr_db=[20.0, -400.0])
+    record = signal_record(Window("s", 3, 7, "data", 1000), report)
+    assert (record.round_index, record.window_index, record.client) == (3, 7, "a")
+    kept = unpacked("constellation", record.constellation)
+    nearest = np.abs(kept[:, None] - points[None, :]).min(axis=1)
+    assert len(kept) == 256
+    assert nearest.max() < 4e-3
+    assert np.abs(unpacked("channel", record.channel) - gains_db).max() <= 0.00501
+    assert unpacked("sinr", record.sinr).tolist() == [20.0, -327.67]
+    assert len(record.constellation + record.channel + record.sinr) < 2048
+
+
+def test_damaged_signals_are_told():
+    with pytest.raises(RunError, match="stored constellation is damaged"):
+        unpacked("constellation", b"123456")
+
+
+def test_another_picture_of_a_burst_is_a_difference_between_runs(run, tmp_path):
+    shutil.copytree(run, tmp_path / "other")
+    assert record_differences(run, tmp_path / "other") == []
+    with sqlite3.connect(tmp_path / "other" / "run.sqlite") as database:
+        psd = np.frombuffer(database.execute("SELECT psd FROM spectra").fetchone()[0], "<i2").copy()
+        psd[5] += 100
+        database.execute("UPDATE spectra SET psd = ? WHERE rowid = 1", (psd.tobytes(),))
+    (difference,) = record_differences(run, tmp_path / "other")
+    assert difference.startswith("spectra[0].psd: ")
 
 
 def test_mappings_and_lists_survive_the_database():
@@ -104,7 +141,7 @@ def test_parquet_export_keeps_types_and_lists(run, tmp_path):
         clients, signals = list(store.clients()), list(store.signals())
     table = pq.read_table(tmp_path / "client_rounds.parquet").to_pylist()
     assert [ClientRoundRecord(**row) for row in table] == clients
-    assert [row["data"] for row in pq.read_table(tmp_path / "signals.parquet").to_pylist()] == [s.data for s in signals]
+    assert [SignalRecord(**row) for row in pq.read_table(tmp_path / "signals.parquet").to_pylist()] == signals
 
 
 def test_the_summary_agrees_with_the_database(run):
@@ -176,7 +213,7 @@ def test_the_runs_command_lists_and_exports(run, tmp_path):
     assert [line["name"] for line in airtune("--dir", str(run.parent))["runs"]] == ["whole"]
     files = airtune("export", str(run), "--out", str(tmp_path))["files"]
     assert {Path(f).name for f in files} == {
-        "rounds.csv", "client_rounds.csv", "bursts.csv", "signals.csv", "facts.csv",
+        "rounds.csv", "client_rounds.csv", "bursts.csv", "signals.csv", "spectra.csv", "facts.csv",
     }  # fmt: skip
 
 
