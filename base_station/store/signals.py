@@ -42,7 +42,8 @@ def spectrum_record(report: WindowReport) -> SpectrumRecord:
 def packed_db(values: Sequence[float]) -> bytes:
     """Values in dB as int16 hundredths, clipped to +-327.67 dB."""
     steps = np.rint(_STEPS_PER_DB * np.asarray(values, np.float64))
-    return np.clip(steps, -_LARGEST_STEP, _LARGEST_STEP).astype("<i2").tobytes()
+    kept: NDArray[np.int16] = np.clip(steps, -_LARGEST_STEP, _LARGEST_STEP).astype("<i2")
+    return kept.tobytes()
 
 
 def unpacked(column: str, data: bytes) -> NDArray[Any]:
@@ -62,4 +63,5 @@ def unpacked(column: str, data: bytes) -> NDArray[Any]:
 def _packed_points(points: NDArray[np.complex64]) -> bytes:
     index = np.linspace(0, len(points) - 1, min(len(points), CONSTELLATION_POINTS)).astype(np.int64)
     coordinates = np.ascontiguousarray(points[index]).view(np.float32)
-    return np.clip(coordinates, -_LARGEST_COORDINATE, _LARGEST_COORDINATE).astype("<f2").tobytes()
+    kept: NDArray[np.float16] = np.clip(coordinates, -_LARGEST_COORDINATE, _LARGEST_COORDINATE).astype("<f2")
+    return kept.tobytes()
