@@ -73,6 +73,12 @@ class Numerology:
         first = -(self.rb_total * self.rb_subcarriers // 2) + self.rb_subcarriers * rb_start
         return first + self.rb_subcarriers * rb_count // 2
 
+    def edges_hz(self, rb_start: int, rb_count: int) -> tuple[float, float]:
+        """Lower and upper edge of a grant relative to the carrier, half a subcarrier beyond its outermost ones, Hz."""
+        middle_hz = self.centre_hz(rb_start, rb_count) - 0.5 * self.subcarrier_spacing_hz
+        half_hz = 0.5 * rb_count * self.rb_bandwidth_hz
+        return middle_hz - half_hz, middle_hz + half_hz
+
     def loaded_subcarriers(self, rb_start: int, rb_count: int) -> NDArray[np.int64]:
         """Branch subcarriers a grant loads, ascending: ``-4k .. 4k-1`` without the carrier's three.
 

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from protocol.bursts import Window
 from protocol.configuration import Experiment
 from protocol.random_streams import random_stream
+from radio.channel.fading import FadingModel, Taps, draw_moving_taps, draw_taps
+from radio.channel.impairments import RadioPhases, draw_phases
 
 BASE_STATION = "base-station"
-"""Key of the base station's crystal."""
+"""Key of the base station's crystal and hardware."""
 
 INVERTED_STRETCH_SAMPLES = 280
 """Length of the stretches whose sign the fault ``channel.inverted_fraction`` turns (one OFDM symbol)."""
@@ -31,16 +33,40 @@ def offset_ppm(experiment: Experiment, client: str) -> float:
     return crystal_ppm(experiment, client) - crystal_ppm(experiment, BASE_STATION)
 
 
-def fade(experiment: Experiment, round_index: int, client: str) -> complex:
-    """Complex amplitude of the client's flat fade in a round, mean power 1 before the cut of deep fades."""
-    if experiment.channel.model == "awgn":
-        return 1.0 + 0.0j
-    rng = random_stream(experiment.experiment.seed, "fade", round_index, client)
-    floor = 10.0 ** (experiment.channel.minimum_fade_db / 10.0)
-    while True:
-        real, imag = rng.standard_normal(2) * np.sqrt(0.5)
-        if real * real + imag * imag >= floor:
-            return complex(real, imag)
+def fading_model(experiment: Experiment) -> FadingModel:
+    """What the experiment's fades are drawn from. Raises ConfigurationError if the delay spread is too large."""
+    channel = experiment.channel
+    return FadingModel(channel.model, channel.delay_spread_s, channel.rician_k_db, channel.minimum_fade_db)
+
+
+def taps(experiment: Experiment, round_index: int, client: str) -> Taps:
+    """The client's channel in a round, mean power 1 (before the cut of deep Rayleigh fades), path loss apart.
+
+    With Doppler it is the client's one moving channel at the round's nominal time.
+    """
+    seed, doppler_hz = experiment.experiment.seed, experiment.channel.doppler_hz
+    if doppler_hz == 0.0:
+        return draw_taps(random_stream(seed, "fade", round_index, client), fading_model(experiment))
+    rng = random_stream(seed, "moving fade", client)
+    return draw_moving_taps(rng, fading_model(experiment), doppler_hz, nominal_time_s(experiment, round_index))
+
+
+def nominal_time_s(experiment: Experiment, round_index: int) -> float:
+    """Model time at which a round fades: rounds are one latency budget apart, whatever they really took, s.
+
+    So the channel of a round is the same for every method and after every resume.
+    """
+    return round_index * experiment.tsfa.latency_budget_s
+
+
+def hardware_phases(experiment: Experiment, name: str) -> RadioPhases:
+    """Phases of image and carrier leak of the radio called ``name``."""
+    return draw_phases(random_stream(experiment.experiment.seed, "hardware phases", name))
+
+
+def jammer_stream(experiment: Experiment, window: Window) -> np.random.Generator:
+    """What the jammer's samples of a window are drawn from."""
+    return random_stream(experiment.experiment.seed, "jammer", window.round_index, window.index)
 
 
 def phase_and_fraction(experiment: Experiment, window: Window, client: str) -> tuple[float, float]:

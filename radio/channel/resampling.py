@@ -25,11 +25,11 @@ KAISER_BETA = 6.0
 def _filter_bank() -> NDArray[np.float32]:
     """Windowed sinc filters, float32 (STEPS + 1, TAPS); row p delays by p / STEPS samples."""
     offsets = np.arange(TAPS) - (TAPS // 2 - 1)
-    return np.stack([_interpolator(p / STEPS, offsets) for p in range(STEPS + 1)]).astype(np.float32)
+    return np.stack([interpolator(p / STEPS, offsets) for p in range(STEPS + 1)]).astype(np.float32)
 
 
-def _interpolator(fraction: float, offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weights of the samples at ``offsets`` for the value at ``fraction``."""
+def interpolator(fraction: float, offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weights of the samples at ``offsets`` (within TAPS / 2 of ``fraction``) for the value at ``fraction``."""
     distance = fraction - offsets
     window = np.i0(KAISER_BETA * np.sqrt(np.maximum(0.0, 1.0 - (distance / (TAPS / 2)) ** 2)))
     taps: NDArray[np.float64] = np.sinc(distance) * window / np.i0(KAISER_BETA)
@@ -76,6 +76,6 @@ def resample_reference(samples: NDArray[np.complex64], drift: float, start: floa
         centre = int(np.floor(position))
         offsets = np.arange(TAPS) - (TAPS // 2 - 1)
         inside = (centre + offsets >= 0) & (centre + offsets < n)
-        weights = _interpolator(position - centre, offsets)[inside]
+        weights = interpolator(position - centre, offsets)[inside]
         result[i] = np.sum(weights * samples[centre + offsets[inside]])
     return result

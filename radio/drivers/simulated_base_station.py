@@ -20,6 +20,7 @@ from protocol.configuration import Experiment
 from protocol.errors import RadioError
 from radio.channel.draws import lost_blocks
 from radio.channel.levels import digital_gain_offset_db
+from radio.channel.medium import check_medium
 from radio.limits import experiment_numerology
 from radio.modem.layout import check_burst_length
 from radio.processes.children import Child
@@ -44,9 +45,11 @@ class SimulatedBaseStationRadio:
     def __init__(self, experiment: Experiment) -> None:
         """Start all processes and wait until the ether listens; the others get ready while the caller goes on.
 
-        Raises AddressInUseError if ``clients.radio_address`` is taken, ConfigurationError on an unknown sample rate.
+        Raises AddressInUseError if ``clients.radio_address`` is taken, ConfigurationError on an unknown sample rate
+        or a channel that cannot be.
         """
         self._numerology = experiment_numerology(experiment)
+        check_medium(experiment)
         self._experiment = experiment
         self._window: _OpenWindow | None = None
         self._refused: dict[str, int] = {}

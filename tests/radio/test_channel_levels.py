@@ -49,7 +49,7 @@ def test_a_distance_gives_the_reference_snr_of_its_path_loss(sample_rate_hz, ban
 
 def test_fades_are_rayleigh_above_the_floor():
     experiment = lab_experiment(channel={"model": "rayleigh", "minimum_fade_db": -10.0})
-    power = np.array([abs(draws.fade(experiment, r, "c0")) ** 2 for r in range(2000)])
+    power = np.array([abs(draws.taps(experiment, r, "c0").gains[0]) ** 2 for r in range(2000)])
     assert power.min() >= 0.1
     # An exponential variable above its floor of 0.1 has mean 1.1.
     assert power.mean() == pytest.approx(1.1, abs=0.1)
@@ -57,16 +57,28 @@ def test_fades_are_rayleigh_above_the_floor():
 
 
 def test_an_awgn_channel_does_not_fade():
-    assert draws.fade(lab_experiment(), 4, "c0") == 1.0
+    taps = draws.taps(lab_experiment(), 4, "c0")
+    assert taps.flat
+    assert taps.gains == [1.0]
 
 
-def test_a_fade_belongs_to_its_round_and_client():
-    experiment = lab_experiment(channel={"model": "rayleigh"})
-    first = draws.fade(experiment, 1, "c0")
-    others = {draws.fade(experiment, 2, "c0"), draws.fade(experiment, 1, "c1")}
-    assert first == draws.fade(experiment, 1, "c0")
-    assert first not in others
-    assert len(others) == 2
+@pytest.mark.parametrize("doppler_hz", [0.0, 0.01])
+@pytest.mark.parametrize("model", ["rayleigh", "rician", "tdl-b"])
+def test_a_fade_belongs_to_its_round_and_client(model, doppler_hz):
+    experiment = lab_experiment(channel={"model": model, "doppler_hz": doppler_hz})
+    keys = [(1, "c0"), (2, "c0"), (1, "c1")]
+    forward = [draws.taps(experiment, *key).gains for key in keys]
+    backward = [draws.taps(experiment, *key).gains for key in reversed(keys)][::-1]
+    assert np.array_equal(forward, backward)
+    assert len({gains.tobytes() for gains in forward}) == 3
+
+
+def test_rounds_are_one_latency_budget_apart():
+    channel = {"model": "tdl-a", "doppler_hz": 0.05}
+    slow = lab_experiment(channel=channel, tsfa={"latency_budget_s": 6.0})
+    fast = lab_experiment(channel=channel, tsfa={"latency_budget_s": 2.0})
+    assert np.array_equal(draws.taps(slow, 2, "c0").gains, draws.taps(fast, 6, "c0").gains)
+    assert not np.allclose(draws.taps(slow, 2, "c0").gains, draws.taps(fast, 2, "c0").gains, atol=0.05)
 
 
 def test_crystals_stay_within_their_tolerance():

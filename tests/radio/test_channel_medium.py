@@ -37,7 +37,7 @@ def slope(samples):
 def test_received_power_is_sent_power_times_path_gain_and_fade(model):
     experiment = lab_experiment((25.0,), channel={"model": model})
     received = propagate(experiment, WINDOW, "c0", tone())
-    fade_db = 20.0 * np.log10(abs(draws.fade(experiment, WINDOW.round_index, "c0")))
+    fade_db = 20.0 * np.log10(abs(draws.taps(experiment, WINDOW.round_index, "c0").gains[0]))
     gain_db = path_gain_db(experiment, experiment.member("c0"))
     received_dbm = 10.0 * np.log10(np.mean(np.abs(inside(received)) ** 2)) + RX_FULL_SCALE_DBM
     assert received_dbm == pytest.approx(experiment.radio.tx_power_dbm + gain_db + fade_db, abs=0.01)
