@@ -129,6 +129,7 @@ class WindowRunner:
                     mcs=burst.mcs if isinstance(burst, DataBurst) else "", tx_gain_db=burst.tx_gain_db,
                     detected=got.detected, start_sample=got.start_sample, cfo_hz=got.cfo_hz, snr_db=got.snr_db,
                     evm_db=got.evm_db, blocks=len(got.blocks), blocks_failed=sum(b is None for b in got.blocks),
+                    blocks_combined=got.blocks_combined,
                     air_samples=burst_air_samples(burst, self.numerology),
                     air_bits=burst_coded_bits(burst, self.numerology) if isinstance(burst, DataBurst) else 0,
                     clipped_samples=report.clipped_samples,

@@ -137,7 +137,8 @@ def last_bursts_table(data: RunData) -> PrintedTable:
         "RBs": lambda b: f"{b.rb_start} to {b.rb_start + b.rb_count - 1}",
         "carrier offset": lambda b: number(b.cfo_hz, 0, "Hz"), "SNR": lambda b: number(b.snr_db, 1, "dB"),
         "EVM": lambda b: number(b.evm_db, 1, "dB"), "blocks": lambda b: str(b.blocks),
-        "failed": lambda b: str(b.blocks_failed), "on air": lambda b: bits(b.air_bits),
+        "failed": lambda b: str(b.blocks_failed), "combined": lambda b: str(b.blocks_combined),
+        "on air": lambda b: bits(b.air_bits),
     }  # fmt: skip
     rows = [[show(burst.record) for show in columns.values()] for burst in data.bursts]
     return PrintedTable(list(columns), rows, True)

@@ -106,6 +106,8 @@ class BurstRecord(Struct, kw_only=True):
     evm_db: float = 0.0
     blocks: int = 0
     blocks_failed: int = 0
+    blocks_combined: int = 0
+    """Decoded with the help of soft bits of earlier bursts."""
     air_samples: int = 0
     air_bits: int = 0
     clipped_samples: int = 0
