@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 from radio_lab import lab_experiment
 
+from base_station.channel import barred_rbs
 from protocol.bursts import Window
+from protocol.errors import ConfigurationError
 from radio.channel import draws
+from radio.channel.fading import frequency_response
 from radio.channel.levels import RX_FULL_SCALE_DBM, noise_dbm, path_gain_db
 from radio.channel.medium import clip, phasor, propagate, receive
+from radio.drivers import open_base_station_radio
+from radio.modem import measure_silence
+from radio.numerology import numerology_at
 
 WINDOW = Window("s", 4, 2, "data", 2**16)
 
@@ -84,8 +90,80 @@ def test_the_fault_inverts_its_fraction_of_data_stretches_only(kind, turned):
     assert np.mean(against < 0.0) == pytest.approx(turned, abs=0.08)
 
 
-def test_a_silent_client_contributes_nothing():
-    assert not propagate(lab_experiment((25.0,)), WINDOW, "c0", np.zeros(WINDOW.n_samples, np.complex64)).any()
+@pytest.mark.parametrize("impairments", ["none", "pluto"])
+def test_a_silent_client_contributes_nothing(impairments):
+    experiment = lab_experiment((25.0,), channel={"impairments": impairments})
+    assert not propagate(experiment, WINDOW, "c0", np.zeros(WINDOW.n_samples, np.complex64)).any()
+
+
+@pytest.mark.parametrize("sample_rate_hz", [2e6, 4e6])
+def test_each_frequency_on_the_air_has_its_own_gain(sample_rate_hz):
+    channel = {"model": "tdl-c", "delay_spread_s": 1e-6, "carrier_offset_ppm": 25.0}
+    experiment = lab_experiment((25.0,), radio={"sample_rate_hz": sample_rate_hz}, channel=channel)
+    flat = lab_experiment((25.0,), radio={"sample_rate_hz": sample_rate_hz}, channel={**channel, "model": "awgn"})
+    cfo_hz = draws.offset_ppm(experiment, "c0") * 1e-6 * experiment.radio.carrier_hz
+    taps = draws.taps(experiment, WINDOW.round_index, "c0")
+    for frequency in (-0.4, -0.1, 0.3):
+        faded, plain = (inside(propagate(e, WINDOW, "c0", tone(frequency))) for e in (experiment, flat))
+        gain = np.vdot(plain, faded) / np.vdot(plain, plain)
+        expected = frequency_response(taps, np.array([frequency * sample_rate_hz + cfo_hz]))[0]
+        assert gain == pytest.approx(expected, abs=5e-3)
+
+
+def test_a_transmitter_leaks_at_its_own_carrier():
+    channel = {"impairments": "pluto", "carrier_offset_ppm": 25.0}
+    experiment = lab_experiment((25.0,), channel=channel)
+    clean = lab_experiment((25.0,), channel={**channel, "impairments": "none"})
+    leak = propagate(experiment, WINDOW, "c0", tone()) - propagate(clean, WINDOW, "c0", tone())
+    cfo = draws.offset_ppm(experiment, "c0") * 1e-6 * experiment.radio.carrier_hz / experiment.radio.sample_rate_hz
+    power = np.abs(np.fft.fft(leak * np.hanning(len(leak)))) ** 2
+    assert np.fft.fftfreq(len(leak))[np.argmax(power)] == pytest.approx(cfo, abs=2e-5)
+
+
+def test_every_radio_has_phases_of_its_own():
+    experiment = lab_experiment((25.0, 25.0))
+    names = ("c0", "c1", draws.BASE_STATION)
+    assert len({draws.hardware_phases(experiment, name) for name in names}) == 3
+    assert draws.hardware_phases(experiment, "c0") == draws.hardware_phases(experiment, "c0")
+
+
+@pytest.mark.parametrize(("rb_start", "rb_count", "sample_rate_hz"), [(5, 1, 2e6), (13, 3, 2e6), (50, 2, 4e6)])
+def test_a_jammer_fills_its_blocks_and_no_others(rb_start, rb_count, sample_rate_hz):
+    channel = {"jammer_rb": rb_start, "jammer_rb_count": rb_count, "jammer_db": 20.0}
+    experiment = lab_experiment(radio={"sample_rate_hz": sample_rate_hz}, channel=channel)
+    window = msgspec.structs.replace(WINDOW, kind="silent", n_samples=50_000)
+    numerology = numerology_at(sample_rate_hz)
+    received, _ = receive(experiment, window, {})
+    measured_db = np.array(measure_silence(received, numerology)[0])
+    expected_db = np.full(numerology.rb_total, noise_dbm(experiment, numerology.rb_bandwidth_hz) - RX_FULL_SCALE_DBM)
+    jammed = np.arange(rb_start, rb_start + rb_count)
+    expected_db[jammed] += 10.0 * np.log10(1.0 + 100.0)
+    # The measurement's window lets a little of the next subcarrier through.
+    beside = np.isin(np.arange(numerology.rb_total), [rb_start - 1, rb_start + rb_count])
+    assert np.max(np.abs(measured_db - expected_db)[~beside]) < 1.0
+    assert barred_rbs(measured_db.tolist(), experiment.radio.barred_interference_db) == jammed.tolist()
+
+
+def test_a_jammer_is_new_in_every_window_and_the_same_when_repeated():
+    experiment = lab_experiment(channel={"jammer_rb": 4})
+    plain = receive(lab_experiment(), WINDOW, {})[0]
+    first, again = (receive(experiment, WINDOW, {})[0] for _ in range(2))
+    assert np.array_equal(first, again)
+    other = msgspec.structs.replace(WINDOW, index=9)
+    difference = receive(experiment, other, {})[0] - receive(lab_experiment(), other, {})[0]
+    assert abs(np.vdot(first - plain, difference)) < 0.2 * np.vdot(difference, difference).real
+
+
+@pytest.mark.parametrize(
+    ("channel", "reason"),
+    [
+        ({"jammer_rb": 27, "jammer_rb_count": 2}, "channel.jammer_rb = 27 .* leaves the band of 28 RBs"),
+        ({"model": "tdl-a", "delay_spread_s": 3e-6}, "channel.delay_spread_s = 3e-06"),
+    ],
+)
+def test_a_channel_that_cannot_be_is_refused_before_a_radio_opens(channel, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        open_base_station_radio(lab_experiment(channel=channel))
 
 
 def test_the_receiver_hears_thermal_noise_over_its_whole_band():
