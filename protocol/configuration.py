@@ -113,7 +113,8 @@ class TsfaTable(Table, frozen=True, kw_only=True):
 class RadioTable(Table, frozen=True, kw_only=True):
     """``[radio]``: the uplink."""
 
-    driver: Literal["simulated"] = "simulated"
+    driver: Literal["simulated", "abstract"] = "simulated"
+    """``simulated``: samples through GNU Radio. ``abstract``: no samples; losses drawn from the link tables (no IQ)."""
     carrier_hz: Positive = 2.4e9
     sample_rate_hz: Positive = 2e6
     """2e6: 28 RBs of 62.5 kHz; 4e6: 56 of them."""

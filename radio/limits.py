@@ -1,4 +1,4 @@
-"""What a transmitter accepts: the limits of a burst and of the window around it.
+"""What a transmitter accepts, the limits of a burst and of the window around it, and what it reports.
 
 The same for every driver; hardware profiles may be narrower.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from protocol.bursts import Burst, Window
+from protocol.bursts import Burst, TransmitReport, Window
 from protocol.configuration import Experiment
 from protocol.errors import RadioError
 from radio.modem import burst_air_samples
@@ -36,6 +36,16 @@ def check_burst(experiment: Experiment, numerology: Numerology, window: Window, 
     needed = window_samples(burst_air_samples(burst, numerology), experiment.radio.jitter_samples)
     if window.n_samples < needed:
         raise RadioError(f"a window of {window.n_samples} samples is too short: this burst needs {needed}")
+
+
+def transmit_report(
+    experiment: Experiment, numerology: Numerology, burst: Burst, clipped: int, spent_s: float
+) -> TransmitReport:
+    """What a radio that sent ``burst`` reports: power and energy follow from the grant."""
+    air_samples = burst_air_samples(burst, numerology)
+    power_dbm = experiment.radio.tx_power_dbm + burst.tx_gain_db
+    energy_j = 10.0 ** ((power_dbm - 30.0) / 10.0) * air_samples / numerology.sample_rate_hz
+    return TransmitReport(air_samples, power_dbm, energy_j, clipped, spent_s)
 
 
 def _check_power(experiment: Experiment, numerology: Numerology, burst: Burst) -> None:

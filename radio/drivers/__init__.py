@@ -6,7 +6,11 @@ Importing or opening a driver never imports GNU Radio into the calling process. 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from protocol.configuration import Experiment
+from radio.drivers.abstract_base_station import AbstractBaseStationRadio
+from radio.drivers.abstract_client import AbstractClientRadio
 from radio.drivers.simulated_base_station import SimulatedBaseStationRadio
 from radio.drivers.simulated_client import SimulatedClientRadio
 from radio.interface import BaseStationRadio, ClientRadio
@@ -17,7 +21,10 @@ def open_base_station_radio(experiment: Experiment) -> BaseStationRadio:
 
     Raises AddressInUseError, MissingPartError, ConfigurationError or RadioError if it cannot be had.
     """
-    drivers = {"simulated": SimulatedBaseStationRadio}
+    drivers: dict[str, Callable[[Experiment], BaseStationRadio]] = {
+        "simulated": SimulatedBaseStationRadio,
+        "abstract": AbstractBaseStationRadio,
+    }
     return drivers[experiment.radio.driver](experiment)
 
 
@@ -26,5 +33,8 @@ def open_client_radio(name: str, experiment: Experiment, radio_address: str) -> 
 
     Raises MissingPartError, ConfigurationError or RadioError if it cannot be had.
     """
-    drivers = {"simulated": SimulatedClientRadio}
+    drivers: dict[str, Callable[[str, Experiment, str], ClientRadio]] = {
+        "simulated": SimulatedClientRadio,
+        "abstract": AbstractClientRadio,
+    }
     return drivers[experiment.radio.driver](name, experiment, radio_address)

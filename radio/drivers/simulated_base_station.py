@@ -18,9 +18,9 @@ import msgspec
 from protocol.bursts import Burst, BurstReport, Window, WindowReport
 from protocol.configuration import Experiment
 from protocol.errors import RadioError
-from radio.channel.draws import lost_blocks
 from radio.channel.levels import digital_gain_offset_db
 from radio.channel.medium import check_medium
+from radio.drivers.faults import without_lost_blocks
 from radio.limits import experiment_numerology
 from radio.modem.layout import check_burst_length
 from radio.processes.children import Child
@@ -182,15 +182,10 @@ def _window_report(experiment: Experiment, window: Window, outcome: _WindowOutco
 def physical_report(experiment: Experiment, window: Window, report: BurstReport) -> BurstReport:
     """A modem's report with gains as channel power gains, and without the blocks a fault discards."""
     offset_db = digital_gain_offset_db(experiment)
-    blocks = report.blocks
-    if experiment.channel.lost_block_rate > 0.0:
-        lost = lost_blocks(experiment, window, report.client, len(blocks))
-        blocks = [None if gone else block for block, gone in zip(blocks, lost, strict=True)]
     return msgspec.structs.replace(
-        report,
+        without_lost_blocks(experiment, window, report),
         gain_db=[gain + offset_db for gain in report.gain_db],
         channel_db=[gain + offset_db for gain in report.channel_db],
-        blocks=blocks,
     )
 
 

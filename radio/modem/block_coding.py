@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.bursts import DataBurst
-from protocol.errors import RadioError
 from radio.modem.codec import codec_for
 from radio.modem.constellations import Constellation
 from radio.modem.crc import append_crc, crc_holds, crc_mask
+from radio.modem.layout import check_blocks
 from radio.modem.mcs import BLOCK_FORMATS, Mcs, McsTable
 from radio.modem.scrambling import interleaver, scrambling_bits
 
@@ -25,15 +25,10 @@ def encode_blocks(burst: DataBurst, blocks: Sequence[bytes], n_symbols: int) -> 
 
     Raises RadioError if the number or the length of the blocks is not the grant's.
     """
+    check_blocks(burst, blocks)
     mcs = McsTable.load()[burst.mcs]
-    size = mcs.block_bytes
-    if len(blocks) != len(burst.block_ids) or any(len(block) != size for block in blocks):
-        raise RadioError(
-            f"burst {burst.burst_id} of {burst.client}: {len(burst.block_ids)} blocks of {size} bytes "
-            f"were granted, {len(blocks)} blocks given"
-        )
     codec = codec_for(mcs)
-    payloads = np.frombuffer(b"".join(blocks), np.uint8).reshape(len(blocks), size)
+    payloads = np.frombuffer(b"".join(blocks), np.uint8).reshape(len(blocks), mcs.block_bytes)
     framed = append_crc(payloads, BLOCK_FORMATS[mcs.codec].crc_bits, burst.burst_id)
     coded = codec.encode(np.unpackbits(framed, axis=1))[:, _interleaver(burst, mcs)]
     stream = np.zeros(n_symbols * mcs.bits_per_symbol, np.uint8)

@@ -7,6 +7,7 @@ pilots take 1/16 of the elements and visit every subcarrier. Source: ours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -152,6 +153,16 @@ def check_burst_length(burst: Burst, numerology: Numerology) -> None:
         raise RadioError(
             f"burst {burst.burst_id} of {burst.client} takes {samples} samples, more than {MAX_BURST_SAMPLES}; "
             "grant it in several bursts"
+        )
+
+
+def check_blocks(burst: DataBurst, blocks: Sequence[bytes]) -> None:
+    """Raise RadioError if the number or the length of ``blocks`` is not the grant's."""
+    size = McsTable.load()[burst.mcs].block_bytes
+    if len(blocks) != len(burst.block_ids) or any(len(block) != size for block in blocks):
+        raise RadioError(
+            f"burst {burst.burst_id} of {burst.client}: {len(burst.block_ids)} blocks of {size} bytes "
+            f"were granted, {len(blocks)} blocks given"
         )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from typing import Literal
 
 import zmq
 
 from protocol.configuration import Experiment
+from protocol.errors import AddressInUseError, AirtuneError
 from radio.ether import DELIVERY_LIMIT, TAKEN, EtherWindow, RefusedDelivery
+from radio.medium_socket import bind_medium
 from radio.processes.lifetime import run_child
 from radio.processes.link import Link
 from radio.processes.messages import (
@@ -22,10 +25,6 @@ from radio.processes.messages import (
     WindowSamples,
 )
 
-_BIND_PATIENCE_S = 2.0
-"""The ether of a base station that was just killed frees its address within this time."""
-_BIND_PAUSE_S = 0.05
-
 
 def main() -> None:
     """Entry of ``python -m radio.processes.ether``."""
@@ -37,29 +36,15 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
         medium.setsockopt(zmq.MAXMSGSIZE, DELIVERY_LIMIT)
         medium.setsockopt(zmq.LINGER, 0)
         try:
-            _bind(medium, start.radio_address)
-        except zmq.ZMQError as error:
-            parent.send(_start_failed(start.radio_address, error))
+            bind_medium(medium, start.radio_address)
+        except AirtuneError as error:
+            cause: Literal["address-in-use", "other"] = "other"
+            if isinstance(error, AddressInUseError):
+                cause = "address-in-use"
+            parent.send(StartFailed(cause, str(error)))
             return
         parent.send(Started(medium.getsockopt_string(zmq.LAST_ENDPOINT)))
         _Ether(start.experiment, medium, parent, peers[0]).run()
-
-
-def _bind(medium: zmq.Socket, address: str) -> None:
-    patience_ends = time.monotonic() + _BIND_PATIENCE_S
-    while True:
-        try:
-            medium.bind(address)
-            return
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EADDRINUSE or time.monotonic() > patience_ends:
-                raise
-        time.sleep(_BIND_PAUSE_S)
-
-
-def _start_failed(address: str, error: zmq.ZMQError) -> StartFailed:
-    reason = f"clients.radio_address {address}: {error.strerror}; choose another (port 0 takes a free one)"
-    return StartFailed("address-in-use" if error.errno == zmq.EADDRINUSE else "other", reason)
 
 
 class _Ether:

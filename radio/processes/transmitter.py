@@ -8,15 +8,15 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from protocol.bursts import Burst, TransmitReport, Window
+from protocol.bursts import TransmitReport, Window
 from protocol.configuration import Experiment
 from protocol.errors import AirtuneError, RadioError
 from radio.channel.draws import jitter
 from radio.channel.levels import TX_PEAK_AMPLITUDE
 from radio.channel.medium import clip
 from radio.ether import delivery_frames
-from radio.limits import SILENT_SAMPLES, check_burst, experiment_numerology
-from radio.modem import burst_air_samples
+from radio.limits import SILENT_SAMPLES, check_burst, experiment_numerology, transmit_report
+from radio.medium_socket import connect_medium
 from radio.numerology import Numerology
 from radio.processes.lifetime import run_child
 from radio.processes.link import Link
@@ -34,7 +34,7 @@ def main() -> None:
 def _work(parent: Link, peers: list[Link], start: Start) -> None:
     import radio.flowgraphs.transmit  # noqa: F401  (GNU Radio is loaded before saying "started")
 
-    with _connected(start.radio_address) as medium:
+    with connect_medium(start.radio_address) as medium:
         parent.send(Started())
         while True:
             request, _samples = parent.receive()
@@ -51,16 +51,6 @@ def _answer(start: Start, medium: zmq.Socket, request: TransmitBurst) -> Transmi
         return TransmitRefused(str(error))
 
 
-def _connected(address: str) -> zmq.Socket:
-    medium = zmq.Context.instance().socket(zmq.DEALER)
-    # A base station may be restarted at its address while this radio lives on.
-    medium.setsockopt(zmq.RECONNECT_IVL, 20)
-    medium.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
-    medium.setsockopt(zmq.LINGER, 0)
-    medium.connect(address)
-    return medium
-
-
 def _transmit(start: Start, medium: zmq.Socket, request: TransmitBurst) -> TransmitReport:
     began = time.perf_counter()
     numerology = experiment_numerology(start.experiment)
@@ -68,7 +58,7 @@ def _transmit(start: Start, medium: zmq.Socket, request: TransmitBurst) -> Trans
     samples, clipped = _window_samples(start.experiment, numerology, start.client, request)
     spent_s = time.perf_counter() - began
     _deliver(medium, request.window, start.client, samples)
-    return _report(start.experiment, numerology, request.burst, clipped, spent_s)
+    return transmit_report(start.experiment, numerology, request.burst, clipped, spent_s)
 
 
 def _deliver(medium: zmq.Socket, window: Window, client: str, samples: NDArray[np.complex64]) -> None:
@@ -97,15 +87,6 @@ def _window_samples(
         request.burst, baseband, numerology, experiment.radio.guard_rb, first, request.window.n_samples
     )
     return clip(samples, TX_PEAK_AMPLITUDE)
-
-
-def _report(
-    experiment: Experiment, numerology: Numerology, burst: Burst, clipped: int, spent_s: float
-) -> TransmitReport:
-    air_samples = burst_air_samples(burst, numerology)
-    power_dbm = experiment.radio.tx_power_dbm + burst.tx_gain_db
-    energy_j = 10.0 ** ((power_dbm - 30.0) / 10.0) * air_samples / numerology.sample_rate_hz
-    return TransmitReport(air_samples, power_dbm, energy_j, clipped, spent_s)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from radio.channel.levels import RX_FULL_SCALE_DBM, noise_dbm, path_gain_db, ref
 from radio.drivers import open_base_station_radio, open_client_radio
 from radio.numerology import DEFAULT_2MSPS
 
-DRIVERS = ["simulated"]
+DRIVERS = ["simulated", "abstract"]
 SNR_DB = (9.0, 14.0, 19.0, 26.0)
 
 

@@ -1,0 +1,112 @@
+"""The radio without samples: losses as the link tables say, gains and noise as the channel says."""
+
+import msgspec
+import numpy as np
+import pytest
+from radio_lab import RadioLab, data_burst, lab_experiment, random_blocks, sounding
+from scipy import stats
+
+from protocol.bursts import Window
+from protocol.errors import ConfigurationError
+from radio.abstract.link import AbstractLink
+from radio.channel import draws
+from radio.channel.fading import frequency_response
+from radio.channel.levels import path_gain_db
+from radio.drivers import open_base_station_radio
+from radio.link_tables import LinkTables
+from radio.numerology import DEFAULT_2MSPS
+
+WINDOW = Window("abstract", 3, 7, "data", 2**18)
+RB_COUNT, BLOCKS = 8, 100
+BOOST_DB = 10 * np.log10(28 / RB_COUNT)
+
+
+def link_at(snr_db, **tables):
+    """A client whose SINR per RB in a grant of 8 RBs is ``snr_db``."""
+    tables = {"channel": {"carrier_offset_ppm": 0.2}, **tables}
+    return AbstractLink(lab_experiment((float(snr_db - BOOST_DB),), "abstract", **tables), DEFAULT_2MSPS)
+
+
+def outcome(link, window_index=7, block_ids=range(BLOCKS), mcs="qpsk-1/2"):
+    window = msgspec.structs.replace(WINDOW, index=window_index)
+    burst = msgspec.structs.replace(data_burst("c0", 2, RB_COUNT, mcs, 1, 5), block_ids=list(block_ids))
+    contents = [bytes([i % 256]) * 252 for i in burst.block_ids]
+    report = link.report(window, burst, contents)
+    assert all(got in (None, sent) for got, sent in zip(report.blocks, contents, strict=True))
+    return report
+
+
+def test_as_many_blocks_fail_as_the_link_table_says():
+    tables = LinkTables.load()
+    for wanted in (0.5, 0.1):
+        snr_db = tables.required_snr_db("qpsk-1/2", wanted)
+        failed = sum(outcome(link_at(snr_db, experiment={"seed": s})).blocks.count(None) for s in range(12))
+        assert stats.binomtest(failed, 12 * BLOCKS, wanted).pvalue > 1e-3
+
+
+def test_failed_blocks_gather_snr_with_combining_and_not_without():
+    snr_db = LinkTables.load().required_snr_db("qpsk-1/2", 0.9)
+    for harq, least, most in (("chase", 90, 100), ("none", 0, 35)):
+        link = link_at(snr_db, radio={"harq": harq})
+        failed = [i for i, block in enumerate(outcome(link).blocks) if block is None]
+        assert len(failed) >= 70
+        again = outcome(link, 8, failed)
+        arrived = sum(block is not None for block in again.blocks)
+        assert least * len(failed) <= 100 * arrived <= most * len(failed)
+        assert again.blocks_combined == (arrived if harq == "chase" else 0)
+
+
+def test_gain_per_rb_is_the_channels_and_sinr_is_measured_with_an_error():
+    experiment = lab_experiment((18.0,), "abstract", channel={"model": "tdl-c", "delay_spread_s": 600e-9})
+    report = AbstractLink(experiment, DEFAULT_2MSPS).report(WINDOW, sounding("c0"), [])
+    taps = draws.taps(experiment, WINDOW.round_index, "c0")
+    centres_hz = [DEFAULT_2MSPS.centre_hz(rb, 1) for rb in range(28)]
+    expected = path_gain_db(experiment, experiment.member("c0"))
+    expected = expected + 20 * np.log10(np.abs(frequency_response(taps, np.array(centres_hz))))
+    assert np.ptp(expected) > 5.0
+    strong = expected > expected.max() - 15.0  # in a notch the mean over an RB is not its centre
+    np.testing.assert_allclose(np.array(report.gain_db)[strong], expected[strong], atol=0.3)
+    error = np.array(report.sinr_db) - (np.array(report.gain_db) - report.gain_db[0] + report.sinr_db[0])
+    assert 0.1 < np.std(error) < 1.5
+
+
+def test_a_jammed_rb_is_seen_in_the_silent_window_and_in_soundings():
+    channel = {"jammer_rb": 9, "jammer_rb_count": 2, "jammer_db": 20.0}
+    lab = RadioLab(lab_experiment((20.0,), "abstract", channel=channel))
+    try:
+        silent, _ = lab.hear("silent")
+        heard, _ = lab.hear("sounding", [sounding("c0")])
+    finally:
+        lab.close()
+    raised = np.array(silent.noise_db) - np.median(silent.noise_db)
+    np.testing.assert_allclose(raised, np.where(np.isin(np.arange(28), (9, 10)), 20.04, 0.0), atol=0.01)
+    assert np.argsort(heard.bursts[0].sinr_db)[:2].tolist() in ([9, 10], [10, 9])
+
+
+def test_a_client_below_the_detectors_reach_is_not_heard():
+    assert outcome(link_at(0.0)).detected
+    faint = outcome(link_at(-14.0))
+    assert not faint.detected
+    assert faint.blocks == [None] * BLOCKS
+
+
+@pytest.mark.parametrize("channel", [{"impairments": "pluto"}, {"inverted_fraction": 0.1}])
+def test_what_only_samples_can_follow_is_refused(channel):
+    with pytest.raises(ConfigurationError, match=r"radio\.driver.*abstract"):
+        open_base_station_radio(lab_experiment((20.0,), "abstract", channel=channel))
+
+
+def test_deliveries_that_do_not_fit_are_refused_and_counted():
+    lab = RadioLab(lab_experiment((20.0,), "abstract", channel={"carrier_offset_ppm": 0.2}))
+    try:
+        burst = data_burst("c0", 0, 8, "qpsk-1/2", 2, 1)
+        window = lab.window("data", [burst])
+        lab.base_station.arm(window, [burst])
+        client = lab.clients["c0"]
+        client._medium.send(b"\xc1 no message")
+        client.transmit(msgspec.structs.replace(window, index=window.index + 1), burst, random_blocks(1, 2))
+        client.transmit(window, burst, random_blocks(1, 2))
+        assert lab.base_station.collect(10.0).bursts[0].detected
+        assert lab.base_station.refused_deliveries == {"malformed": 1, "another window": 1}
+    finally:
+        lab.close()
