@@ -15,6 +15,8 @@ from protocol.bursts import SOFT_BIT_BINS, SOFT_BIT_REACH
 from radio.numerology import Numerology
 
 _SMALLEST_REACH = 1.5
+_SMALLEST_SPAN_DB = 3.0
+"""A flat curve is drawn flat."""
 _MIDDLE_SHARE = 0.995
 """The axes of a constellation hold this share of its coordinates; at low SNR a few lie far out."""
 
@@ -57,6 +59,7 @@ def draw_channel(axes: Any, burst: ReceivedBurst, numerology: Numerology, colour
     """Magnitude of the channel estimate over the burst's subcarriers."""
     axes.plot(burst.frequencies_khz(numerology), burst.channel_db, color=colour, linewidth=1.4)
     axes.set(title="Channel gain per subcarrier", xlabel="offset from the carrier, kHz", ylabel="dB")
+    _keep_span(axes, burst.channel_db)
 
 
 def draw_sinr(axes: Any, burst: ReceivedBurst, colour: str) -> None:
@@ -65,6 +68,13 @@ def draw_sinr(axes: Any, burst: ReceivedBurst, colour: str) -> None:
     axes.stairs(burst.sinr_db, rbs - 0.5, color=colour, linewidth=1.8, baseline=None)
     axes.set(title="SINR per resource block", xlabel="resource block", ylabel="dB")
     integer_ticks(axes.xaxis)
+    _keep_span(axes, burst.sinr_db)
+
+
+def _keep_span(axes: Any, values_db: NDArray[np.float64]) -> None:
+    if len(values_db) and np.ptp(values_db) < _SMALLEST_SPAN_DB:
+        middle = 0.5 * (values_db.min() + values_db.max())
+        axes.set_ylim(middle - 0.6 * _SMALLEST_SPAN_DB, middle + 0.6 * _SMALLEST_SPAN_DB)
 
 
 def bin_frequencies_khz(bins: int, numerology: Numerology) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -21,6 +22,8 @@ FULL_WIDTH_IN = 11.0
 
 _VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--card)"}
 _FONTS = "system-ui, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
+_PRINT_INKS = {INK: "#172033", MUTED: "#5b6579", GRID: "#e3e7ee", PAPER: "#ffffff"}
+_PRINT_DPI = 110
 _STYLE = {
     "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10,
     "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 8, "axes.labelsize": 9,
@@ -61,18 +64,36 @@ def report_style() -> AbstractContextManager[None]:
     return style
 
 
+def print_style() -> AbstractContextManager[None]:
+    """The same in the colours of a light page, for drawings that end as PNG."""
+    inked = {key: _PRINT_INKS.get(value, value) if isinstance(value, str) else value for key, value in _STYLE.items()}
+    style: AbstractContextManager[None] = rc_context({**inked, "figure.facecolor": _PRINT_INKS[PAPER]})
+    return style
+
+
 class Canvas:
-    """A drawing as wide as the page, with a grid of axes. Made, drawn on and ended inside ``report_style()``."""
+    """A drawing as wide as the page, with a grid of axes. Made, drawn on and ended inside one of the styles."""
 
     def __init__(self, height_in: float, rows: int = 1, columns: int = 1, **grid: Any) -> None:
         self._figure: Any = Figure(figsize=(FULL_WIDTH_IN, height_in), layout="constrained")
         self._figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
         self.axes: list[Any] = list(self._figure.subplots(rows, columns, squeeze=False, **grid).flat)
 
+    def title(self, text: str) -> None:
+        """A heading over all axes."""
+        self._figure.suptitle(text, x=0.01, ha="left", fontweight="bold")
+
     def colour_bar(self, mesh: Any, axes: Any, label: str) -> None:
         """Scale of a heat map's colours, right of ``axes``."""
         bar = self._figure.colorbar(mesh, ax=axes, label=label, pad=0.01, aspect=30)
         bar.outline.set_visible(False)
+
+    def png(self) -> bytes:
+        """The drawing as a PNG file; for ``print_style()``."""
+        image = io.BytesIO()
+        self._figure.set_dpi(_PRINT_DPI)
+        FigureCanvasAgg(self._figure).print_png(image)
+        return image.getvalue()
 
     def svg(self, name: str, description: str) -> str:
         """The drawing as an ``<svg>`` element named for screen readers; ids are unique to ``name``."""

@@ -14,6 +14,7 @@ from base_station.report.palette import client_styles
 from base_station.report.run_data import read_run
 from base_station.report.tables import bits_table
 from base_station.store.run_store import RunStore
+from base_station.store.signals import unpacked
 from protocol.errors import RunError
 
 EMPTY_ELEMENTS = {"meta", "link", "br", "hr", "img", "input"}
@@ -84,7 +85,7 @@ def test_the_page_has_every_section(html):
     for phrase in (
         "Accuracy against rounds, airtime and bits on air", "SNR and channel gain of each client", "resource block",
         "Sparsity", "Virtual latency queue", "Realised latency", "Received symbols of round 10",
-        "Channel gain per subcarrier",
+        "Channel gain per subcarrier", "How sure the receiver was of each bit", "carrier offset",
         "Power spectral density", "retransmissions", "texts per class", "wall-clock seconds", "dense LoRA",
         "lora_rank = 8", "measured (Example, 2 cores, 2026-11-21)", "simulated", "ip (the adapter", "0.645",
         "95 % interval 0.624 to 0.666",
@@ -121,6 +122,24 @@ def test_the_channel_of_every_grant_is_drawn_at_its_subcarriers(run):
         khz = [float(r["frequency_khz"]) for r in rows if r["client"] == name]
         band = range(-112 + 8 * c.rb_start, -112 + 8 * (c.rb_start + c.rb_count))
         assert khz == [7.8125 * s for s in band if s not in (-1, 0, 1)]
+
+
+def test_the_pictures_show_the_last_data_burst_of_each_client(run):
+    with RunStore.read(run) as store:
+        kept = {s.client: s for s in store.signals(10) if s.window_index == 100}
+
+    def rows(name: str) -> list[dict[str, str]]:
+        with (run / "report_data" / f"{name}.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    for name, signal in kept.items():
+        counts = [int(r["count"]) for r in rows("soft_bits") if r["client"] == name]
+        assert counts == signal.soft_bits
+        points = [complex(float(r["in_phase"]), float(r["quadrature"])) for r in rows("constellation") if r["client"] == name]
+        assert points == unpacked("constellation", signal.constellation).tolist()
+    with RunStore.read(run) as store:
+        data_window = next(s for s in store.spectra(10) if s.kind == "data")
+    assert [float(r["psd_db_per_bin"]) for r in rows("spectrum")] == unpacked("psd", data_window.psd).tolist()
 
 
 def test_kinds_of_bits_add_up_to_the_bits_on_air(run):
