@@ -44,12 +44,10 @@ def block_soft_bits(burst: DataBurst, symbols: NDArray[np.complex64], snr: NDArr
     """
     mcs = McsTable.load()[burst.mcs]
     codec = codec_for(mcs)
-    soft = Constellation.of(mcs.bits_per_symbol).soft_bits(symbols, snr).ravel()
-    soft *= 1.0 - 2.0 * scrambling_bits(burst.burst_id, len(soft)).astype(np.float32)
-    on_air = soft[: len(burst.block_ids) * codec.coded_bits].reshape(len(burst.block_ids), codec.coded_bits)
-    coded = np.empty_like(on_air)
-    coded[:, _interleaver(burst, mcs)] = on_air
-    coded *= _mask_signs(burst, mcs)
+    n_blocks, places = len(burst.block_ids), _interleaver(burst, mcs)
+    turned = scrambling_bits(burst.burst_id, len(symbols) * mcs.bits_per_symbol)
+    turned[: n_blocks * codec.coded_bits].reshape(n_blocks, codec.coded_bits)[:] ^= _coded_mask(burst, mcs)[places]
+    coded = Constellation.of(mcs.bits_per_symbol).block_soft_bits(symbols, snr, turned, places, n_blocks)
     return codec.spread(coded)
 
 
@@ -62,13 +60,13 @@ def decode_blocks(mcs: Mcs, mother: NDArray[np.float32]) -> list[bytes | None]:
     return [payload.tobytes() if holds else None for payload, holds in zip(payloads, good, strict=True)]
 
 
-def _mask_signs(burst: DataBurst, mcs: Mcs) -> NDArray[np.float32]:
-    """-1 where the burst's CRC mask turns a coded bit, else 1, shape (coded_bits,)."""
+def _coded_mask(burst: DataBurst, mcs: Mcs) -> NDArray[np.uint8]:
+    """1 where the burst's CRC mask turns a coded bit, else 0, shape (coded_bits,)."""
     mask = crc_mask(BLOCK_FORMATS[mcs.codec].crc_bits, burst.burst_id)
     info = np.zeros((1, BLOCK_FORMATS[mcs.codec].info_bits), np.uint8)
     info[0, 8 * mcs.block_bytes :] = np.unpackbits(mask)
-    signs: NDArray[np.float32] = 1.0 - 2.0 * codec_for(mcs).encode(info)[0].astype(np.float32)
-    return signs
+    coded: NDArray[np.uint8] = codec_for(mcs).encode(info)[0]
+    return coded
 
 
 def _interleaver(burst: DataBurst, mcs: Mcs) -> NDArray[np.int64]:

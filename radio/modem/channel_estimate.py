@@ -56,14 +56,6 @@ def slope_reach_of(layout: BurstLayout) -> float:
     return 2.0 * np.pi * DRIFT_REACH_PPM * 1e-6 * layout.symbol_samples / layout.fft_size
 
 
-def remove_offsets(
-    observed: NDArray[np.complex64], subcarriers: NDArray[np.int64], offsets: TrainingOffsets
-) -> NDArray[np.complex64]:
-    """``observed`` with each symbol turned back to the first one's phase."""
-    phase = offsets.phase_step + offsets.slope_step * subcarriers
-    return observed * np.exp(-1j * np.arange(len(observed))[:, None] * phase).astype(np.complex64)
-
-
 def mean_delay(channel: NDArray[np.complex64], subcarriers: NDArray[np.int64], fft_size: int) -> float:
     """Energy-weighted delay of a channel estimate, branch samples."""
     adjacent = np.diff(subcarriers) == 1

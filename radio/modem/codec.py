@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import MissingPartError
+from radio.modem import kernels
 from radio.modem.mcs import BLOCK_FORMATS, CONVOLUTIONAL_TAIL_BITS, Mcs
 
 CONSTRAINT_LENGTH = 7
@@ -90,15 +91,11 @@ class ConvolutionalCodec:
 
     def spread(self, soft: NDArray[np.float32]) -> NDArray[np.float32]:
         """See ``Codec``."""
-        mother = np.zeros((len(soft), self.mother_bits), np.float32)
-        mother[:, self._kept] = soft
-        return mother
+        return kernels.spread(soft, self._kept, self.mother_bits)
 
     def decode(self, mother: NDArray[np.float32]) -> Decoded:
         """See ``Codec``. A Viterbi decoder always finds a path."""
-        magnitude = np.abs(mother)
-        mean = magnitude.sum(axis=1, keepdims=True) / (np.count_nonzero(magnitude, axis=1)[:, None] + 1e-30)
-        soft = np.clip(np.rint(ERASURE - mother * (self._soft_bit_level / (mean + 1e-30))), 0, 255).astype(np.uint8)
+        soft = kernels.eight_bit_soft_bits(mother, self._soft_bit_level, ERASURE)
         info = np.empty((len(soft), self.info_bits), np.uint8)
         for source, target in zip(soft, info, strict=True):
             self._decoder.generic_work(_capsule(source), _capsule(target))

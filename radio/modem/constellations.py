@@ -8,9 +8,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class SoftBitLines(NamedTuple):
+    """Max-log soft bits over the amplitude y in one dimension, exactly: ``snr * (slope * y + offset)`` by segment.
+
+    The nearest level whose bit is 0 (or 1) changes halfway between two of them, a multiple of half the
+    distance of two levels; in between, the difference of the squared distances is a straight line.
+    """
+
+    segment_width: float
+    """Zero lies in the middle, between two segments."""
+    slopes: NDArray[np.float32]
+    """Shape (segments, bits), as ``offsets``."""
+    offsets: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -20,11 +35,12 @@ class Constellation:
     bits_per_symbol: int
     levels: NDArray[np.float32]
     """PAM amplitude of each bit pattern of a dimension, shape (2^bits,)."""
+    soft_bit_lines: SoftBitLines
 
     @staticmethod
     @lru_cache(maxsize=8)
     def of(bits_per_symbol: int) -> Constellation:
-        """1: BPSK, 2: QPSK, 4: 16QAM, 6: 64QAM."""
+        """1: BPSK, 2: QPSK, 4: 16QAM, 6: 64QAM, 8: 256QAM."""
         bits = max(bits_per_symbol // 2, 1)
         index = np.arange(1 << bits)
         amplitude = (1 << bits) - 1 - 2.0 * index
@@ -32,7 +48,7 @@ class Constellation:
         levels[index ^ (index >> 1)] = amplitude
         dimensions = 1 if bits_per_symbol == 1 else 2
         levels /= np.sqrt(dimensions * np.mean(levels**2))
-        return Constellation(bits_per_symbol, levels.astype(np.float32))
+        return Constellation(bits_per_symbol, levels.astype(np.float32), _soft_bit_lines(levels))
 
     @property
     def bits_per_dimension(self) -> int:
@@ -52,25 +68,39 @@ class Constellation:
 
     def soft_bits(self, symbols: NDArray[np.complex64], snr: NDArray[np.float32]) -> NDArray[np.float32]:
         """Max-log soft bits, shape (n, bits_per_symbol), of equalised ``symbols``; ``snr`` is linear, per symbol."""
-        in_phase = self._pam_soft_bits(np.ascontiguousarray(symbols.real), snr)
-        if self.bits_per_symbol == 1:
-            return in_phase
-        quadrature = self._pam_soft_bits(np.ascontiguousarray(symbols.imag), snr)
-        return np.concatenate([in_phase, quadrature], axis=1)
+        n_bits = len(symbols) * self.bits_per_symbol
+        in_order = self.block_soft_bits(symbols, snr, np.zeros(n_bits, np.uint8), np.arange(n_bits), 1)
+        return in_order.reshape(-1, self.bits_per_symbol)
 
-    def _pam_soft_bits(self, values: NDArray[np.float32], snr: NDArray[np.float32]) -> NDArray[np.float32]:
-        distance = [np.square(values - level) for level in self.levels]
-        soft = np.empty((len(values), self.bits_per_dimension), np.float32)
-        for bit in range(self.bits_per_dimension):
-            shift = self.bits_per_dimension - 1 - bit
-            ones = [d for pattern, d in enumerate(distance) if pattern >> shift & 1]
-            zeros = [d for pattern, d in enumerate(distance) if not pattern >> shift & 1]
-            soft[:, bit] = (_smallest(ones) - _smallest(zeros)) * snr
-        return soft
+    def block_soft_bits(
+        self,
+        symbols: NDArray[np.complex64],
+        snr: NDArray[np.float32],
+        scrambling: NDArray[np.uint8],
+        places: NDArray[np.int64],
+        n_blocks: int,
+    ) -> NDArray[np.float32]:
+        """Soft bits of ``n_blocks`` blocks in a row, descrambled, shape (n_blocks, len(places)).
+
+        ``scrambling``: a bit per bit on the air. Bit i of a block on the air comes out at ``places[i]``.
+        """
+        from radio.modem import kernels  # numba: only receivers need it, points and rates do not
+
+        dimensions = 1 if self.bits_per_symbol == 1 else 2
+        return kernels.block_soft_bits(symbols, snr, dimensions, *self.soft_bit_lines, scrambling, places, n_blocks)
 
 
-def _smallest(arrays: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    smallest = arrays[0]
-    for array in arrays[1:]:
-        smallest = np.minimum(smallest, array)
-    return smallest
+def _soft_bit_lines(levels: NDArray[np.float64]) -> SoftBitLines:
+    width = float(np.min(np.abs(levels)))
+    middles = width * (np.arange(-len(levels), len(levels)) + 0.5)
+    bits = range(len(levels).bit_length() - 1)
+    is_one = [(np.arange(len(levels)) >> bit & 1).astype(bool) for bit in reversed(bits)]
+    zero = np.stack([_nearest(levels[~one], middles) for one in is_one], axis=1)
+    one = np.stack([_nearest(levels[one], middles) for one in is_one], axis=1)
+    slopes, offsets = 2.0 * (zero - one), one**2 - zero**2
+    return SoftBitLines(width, slopes.astype(np.float32), offsets.astype(np.float32))
+
+
+def _nearest(levels: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
+    nearest: NDArray[np.float64] = levels[np.argmin(np.abs(np.subtract.outer(to, levels)), axis=1)]
+    return nearest

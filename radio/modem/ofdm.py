@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from radio.modem import kernels
 from radio.modem.layout import BurstLayout
 
 TRANSITION_SUBCARRIERS = 6.0
@@ -26,25 +27,30 @@ def modulate_grid(grid: NDArray[np.complex64], layout: BurstLayout) -> NDArray[n
 
 
 def demodulate_grid(
-    samples: NDArray[np.complex64], layout: BurstLayout, start: int, n_symbols: int, clock_offset_ppm: float = 0.0
+    samples: NDArray[np.complex64],
+    layout: BurstLayout,
+    start: int,
+    n_symbols: int,
+    clock_offset_ppm: float = 0.0,
+    cfo_hz: float = 0.0,
 ) -> NDArray[np.complex64]:
     """Grid of ``n_symbols`` symbols of a burst whose first prefix sample is ``samples[start]``.
 
     A transmitter whose crystal is ``clock_offset_ppm`` fast sends shorter symbols: each FFT window is
-    shifted by whole samples and the rest taken out as a phase slope. Windows begin inside the prefix,
-    so that echoes and filter tails on either side fall into it. Samples outside the stream count as 0.
+    shifted by whole samples and the rest taken out as a phase slope. ``cfo_hz`` is taken out too (phase 0 at
+    ``start``). Windows begin inside the prefix, so that echoes and filter tails on either side fall into
+    it. Samples outside the stream count as 0.
     """
     early = round(0.4 * layout.cp)
     body = layout.cp + np.arange(n_symbols) * layout.symbol_samples
     ideal = start + body / (1.0 + 1e-6 * clock_offset_ppm)
     first = np.floor(ideal).astype(np.int64) - early
-    index = first[:, None] + np.arange(layout.fft_size)
-    inside = (index >= 0) & (index < len(samples))
-    windows = np.where(inside, samples[np.clip(index, 0, len(samples) - 1)], np.complex64(0))
-    spectrum = fft.fft(windows, axis=1)[:, layout.subcarriers] / np.float32(layout.fft_size)
+    turn = -2.0 * np.pi * cfo_hz / layout.sample_rate_hz
+    windows = kernels.fft_windows(samples, first, phasor(turn * np.arange(layout.fft_size)))
+    spectrum = fft.fft(windows, axis=1, overwrite_x=True)
     slope = 2.0 * np.pi * (ideal - first) / layout.fft_size
-    result: NDArray[np.complex64] = spectrum * phasor(slope[:, None] * layout.subcarriers)
-    return result
+    phase = turn * (first - start)
+    return kernels.turned_subcarriers(spectrum, layout.subcarriers, phase, slope, 1.0 / layout.fft_size)
 
 
 def band_limit(samples: NDArray[np.complex64], half_band: float, layout: BurstLayout) -> NDArray[np.complex64]:

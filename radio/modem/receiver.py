@@ -50,15 +50,12 @@ def receive(
         return _absent(burst, numerology)
     if isinstance(burst, SoundingBurst):
         seen = observe_sounding(limited, found, layout, training)
-        return _report(burst, numerology, layout, found, seen, [], (seen.grid / seen.channel).ravel(), [])
-    seen, is_data = observe_data(limited, found, layout, training, burst)
-    equalised = (seen.grid / seen.channel)[is_data]
-    snr = np.broadcast_to(seen.subcarrier_snr(layout), is_data.shape)[is_data]
-    blocks, combined = (SoftMemory() if memory is None else memory).decode(
-        burst, block_soft_bits(burst, equalised, snr)
-    )
-    histogram = soft_bit_histogram(burst, equalised, snr)
-    report = _report(burst, numerology, layout, found, seen, blocks, equalised, histogram)
+        return _report(burst, numerology, layout, found, seen, [], [])
+    seen = observe_data(limited, found, layout, training, burst)
+    soft = block_soft_bits(burst, seen.symbols, seen.symbol_snr)
+    blocks, combined = (SoftMemory() if memory is None else memory).decode(burst, soft)
+    histogram = soft_bit_histogram(burst, seen.symbols, seen.symbol_snr)
+    report = _report(burst, numerology, layout, found, seen, blocks, histogram)
     return msgspec.structs.replace(report, blocks_combined=combined)
 
 
@@ -87,7 +84,6 @@ def _report(
     found: Detection,
     seen: Observation,
     blocks: list[bytes | None],
-    equalised: NDArray[np.complex64],
     soft_bits: list[int],
 ) -> BurstReport:
     sent_power = 10.0 ** (burst.tx_gain_db / 10.0) / len(layout.subcarriers)
@@ -108,7 +104,7 @@ def _report(
         blocks=blocks,
         air_samples=burst_air_samples(burst, numerology),
         coded_bits=burst_coded_bits(burst, numerology),
-        constellation=_spread(equalised).tobytes(),
+        constellation=_spread(seen.symbols).tobytes(),
         channel_db=_db(per_subcarrier / sent_power).tolist(),
         soft_bits=soft_bits,
     )

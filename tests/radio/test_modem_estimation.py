@@ -9,7 +9,7 @@ from radio.modem.channel_estimate import mean_delay, slope_reach_of, smooth_chan
 from radio.modem.layout import burst_layout
 from radio.modem.ofdm import demodulate_grid, modulate_grid
 from radio.modem.sequences import training_grid
-from radio.modem.tracking import track_clock_drift, track_phase
+from radio.modem.tracking import KnownElements, track_clock_drift, track_phase
 from radio.numerology import DEFAULT_2MSPS
 
 
@@ -22,6 +22,11 @@ def layout_of(rb_count, blocks=4):
 
 def complex_noise(rng, shape, power):
     return np.sqrt(power / 2) * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+
+
+def noisy_pilots(rng, received, layout):
+    noisy = (received + complex_noise(rng, received.shape, 0.1)).astype(np.complex64)
+    return KnownElements.of(noisy, np.ones(received.shape, np.complex64), layout.pilot_mask())
 
 
 def echoes(subcarriers):
@@ -78,8 +83,7 @@ def test_clock_drift_is_read_from_pilots(drift_samples):
     origin = 1.5
     since = np.arange(symbols)[:, None] - origin
     received = channel * np.exp(1j * slope * since * layout.subcarriers)
-    observed = np.where(layout.pilot_mask(), received + complex_noise(rng, received.shape, 0.1), 0).astype(np.complex64)
-    found = track_clock_drift(observed, channel, layout.subcarriers, 256, origin)
+    found = track_clock_drift(noisy_pilots(rng, received, layout), channel, layout.subcarriers, 256, origin)
     assert found == pytest.approx(slope, abs=2.0 * np.pi * 0.02 / (256 * symbols))
 
 
@@ -91,9 +95,7 @@ def test_a_wandering_phase_is_followed(rb_count):
     phase = 0.11 * np.arange(symbols) + 0.5 * np.sin(2.0 * np.pi * time)
     channel = echoes(layout.subcarriers)
     received = channel * np.exp(1j * phase)[:, None]
-    known = layout.pilot_mask()
-    observed = np.where(known, received + complex_noise(rng, received.shape, 0.1), 0).astype(np.complex64)
-    error = track_phase(observed, channel, known, 10.0) - phase
+    error = track_phase(noisy_pilots(rng, received, layout), channel, 10.0) - phase
     assert np.sqrt(np.mean((error - 2.0 * np.pi * np.round(np.mean(error) / 2.0 / np.pi)) ** 2)) < 0.12
 
 
