@@ -95,14 +95,16 @@ class LinkTables:
 
     def block_error_rate(self, mcs: str, snr_db: float) -> float:
         """Share of code blocks lost at ``snr_db``, between 1e-6 and 1. Raises ConfigurationError on an unknown MCS."""
+        return float(self.block_error_rates(mcs, np.array([snr_db]))[0])
+
+    def block_error_rates(self, mcs: str, snr_db: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same for an array of SNRs."""
         curve = self._curve(mcs)
-        snr, log_rate = curve.snr_db, curve.log_rate
-        if snr_db <= snr[0]:
-            return 1.0 if snr_db < snr[0] - 0.5 else float(np.exp(log_rate[0]))
-        if snr_db > snr[-1]:
-            beyond = log_rate[-1] + _last_slope(curve) * (snr_db - snr[-1])
-            return max(float(np.exp(beyond)), SMALLEST_RATE)
-        return float(np.exp(np.interp(snr_db, snr, log_rate)))
+        first, last = curve.snr_db[0], curve.snr_db[-1]
+        log_rate = np.interp(snr_db, curve.snr_db, curve.log_rate)
+        log_rate += _last_slope(curve) * np.maximum(snr_db - last, 0.0)
+        rates: NDArray[np.float64] = np.where(snr_db < first - 0.5, 1.0, np.maximum(np.exp(log_rate), SMALLEST_RATE))
+        return rates
 
     def required_snr_db(self, mcs: str, block_error_rate: float) -> float:
         """Least SNR at which at most ``block_error_rate`` of the blocks are lost, dB."""
