@@ -135,7 +135,9 @@ def test_the_pictures_show_the_last_data_burst_of_each_client(run):
     for name, signal in kept.items():
         counts = [int(r["count"]) for r in rows("soft_bits") if r["client"] == name]
         assert counts == signal.soft_bits
-        points = [complex(float(r["in_phase"]), float(r["quadrature"])) for r in rows("constellation") if r["client"] == name]
+        points = [
+            complex(float(r["in_phase"]), float(r["quadrature"])) for r in rows("constellation") if r["client"] == name
+        ]
         assert points == unpacked("constellation", signal.constellation).tolist()
     with RunStore.read(run) as store:
         data_window = next(s for s in store.spectra(10) if s.kind == "data")
