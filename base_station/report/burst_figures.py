@@ -103,8 +103,8 @@ def spectrum_figure(data: RunData) -> Picture | None:
 
 
 def _shown(data: RunData) -> list[ReceivedBurst]:
-    """At most ``_MOST_PANELS`` bursts, evenly from the strongest to the weakest client."""
-    known = [b for b in data.bursts if b.record.client in data.styles]
+    """At most ``_MOST_PANELS`` bursts with symbols, evenly from the strongest to the weakest client."""
+    known = [b for b in data.bursts if b.record.client in data.styles and len(b.points)]
     if len(known) <= _MOST_PANELS:
         return known
     ranked = sorted(known, key=lambda b: -b.record.snr_db)
@@ -112,7 +112,7 @@ def _shown(data: RunData) -> list[ReceivedBurst]:
 
 
 def _left_out(data: RunData, shown: Sequence[ReceivedBurst]) -> str:
-    if len(shown) == len(data.bursts):
+    if len(data.bursts) <= _MOST_PANELS:
         return ""
     return f" {len(shown)} of {len(data.bursts)} clients, from the strongest to the weakest."
 

@@ -21,7 +21,10 @@ _TRAINING_BITS_PER_SYMBOL = 2
 
 @dataclass(frozen=True)
 class ReceivedBurst:
-    """A burst of the run; ``signal`` is None if it was not detected."""
+    """A burst of the run; ``signal`` is None if it was not detected.
+
+    What was not kept is empty: soft bits of a sounding, symbols and channel of a radio without IQ.
+    """
 
     record: BurstRecord
     signal: SignalRecord | None
@@ -54,7 +57,9 @@ class ReceivedBurst:
         return list(self.signal.soft_bits) if self.signal is not None else []
 
     def frequencies_khz(self, numerology: Numerology) -> NDArray[np.float64]:
-        """Offset of each loaded subcarrier from the carrier."""
+        """Offset from the carrier of each subcarrier in ``channel_db``."""
+        if not len(self.channel_db):
+            return np.empty(0)
         start, count = self.record.rb_start, self.record.rb_count
         loaded = numerology.loaded_subcarriers(start, count) + numerology.centre_subcarrier(start, count)
         return loaded * numerology.subcarrier_spacing_hz / 1e3

@@ -110,14 +110,13 @@ def _document(page: BurstPage, path: Path) -> dict[str, Any]:
     from base_station.report.burst_panels import bin_frequencies_khz
 
     burst, psd_db = page.burst, page.psd_db
-    detected = burst.signal is not None
     return {
         "picture": str(path),
         "burst": burst.record,
         "passes": page.passes,
         "constellation": _pairs(burst.points),
         "ideal_points": _pairs(burst.ideal_points),
-        "channel_khz": burst.frequencies_khz(page.numerology).tolist() if detected else [],
+        "channel_khz": burst.frequencies_khz(page.numerology).tolist(),
         "channel_db": burst.channel_db.tolist(),
         "sinr_db": burst.sinr_db.tolist(),
         "soft_bits": burst.soft_bits,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fake_run import make_fake_run
 
+from base_station.report import write_report
 from base_station.store.run_store import RunStore
 from base_station.store.signals import unpacked
 from deploy.cli import main
@@ -88,6 +89,19 @@ def test_a_burst_that_was_not_detected_is_shown_with_the_spectrum_it_was_lost_in
     assert shown["constellation"] == shown["channel_db"] == shown["channel_khz"] == shown["soft_bits"] == []
     assert len(shown["spectrum_db"]) == 256
     assert out.read_text().count("not detected") == 5
+
+
+def test_a_burst_of_a_radio_without_iq_is_shown_with_what_there_is(run, capsys, tmp_path):
+    with sqlite3.connect(run / "run.sqlite") as database:
+        database.execute("UPDATE signals SET constellation = x'', channel = x'', soft_bits = '[]'")
+    out = tmp_path / "abstract.html"
+    shown = json.loads(show(capsys, run, "--round", 2, "--client", "edge-1", "--out", out, "--json"))
+    assert shown["constellation"] == shown["channel_db"] == shown["channel_khz"] == []
+    assert len(shown["sinr_db"]) == shown["burst"]["rb_count"]
+    assert out.read_text().count("no IQ") == 3
+    report = write_report(run).read_text()
+    assert "SINR per resource block" in report
+    assert "Received symbols" not in report
 
 
 def test_a_client_without_a_data_burst_has_its_other_bursts_listed(run, capsys):
