@@ -110,6 +110,16 @@ def test_each_frequency_on_the_air_has_its_own_gain(sample_rate_hz):
         assert gain == pytest.approx(expected, abs=5e-3)
 
 
+def test_nothing_of_a_burst_s_echoes_is_cut():
+    channel = {"model": "tdl-c", "delay_spread_s": 1e-6, "carrier_offset_ppm": 0.0}
+    experiment = lab_experiment((25.0,), radio={"sample_rate_hz": 4e6}, channel=channel)
+    first, second = tone(), tone()
+    first[30_000:] = second[:30_000] = 0.0
+    together = propagate(experiment, WINDOW, "c0", tone())
+    apart = [propagate(experiment, WINDOW, "c0", half) for half in (first, second)]
+    assert np.max(np.abs(apart[0] + apart[1] - together)) < 1e-3 * np.max(np.abs(together))
+
+
 def test_a_transmitter_leaks_at_its_own_carrier():
     channel = {"impairments": "pluto", "carrier_offset_ppm": 25.0}
     experiment = lab_experiment((25.0,), channel=channel)
