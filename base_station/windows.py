@@ -120,7 +120,7 @@ class WindowRunner:
             if burst.client in report.lost:
                 continue
             got = heard[burst.client]
-            if got.detected:
+            if got.constellation:  # detected, by a radio that has samples
                 self.signals.append(signal_record(window, got))
             self.bursts.append(
                 BurstRecord(

@@ -6,10 +6,18 @@ from typing import Any
 
 from base_station.report.run_data import RunData
 
-_DRIVERS = {"simulated": "simulated: real IQ samples through GNU Radio and a simulated medium"}
+_DRIVERS = {
+    "simulated": "simulated: real IQ samples through GNU Radio and a simulated medium",
+    "abstract": "abstract: no IQ; losses drawn from the link tables, nothing was modulated",
+}
+_LINKS = {"simulated": "a simulated radio link", "abstract": "an abstract radio link (no IQ)"}
 _CHANNELS = {
     "awgn": "white noise, no fading",
     "rayleigh": "one flat Rayleigh fade per client and round",
+    "rician": "one flat Rician fade per client and round",
+    "tdl-a": "TDL-A (TS 38.901), one realisation per client and round",
+    "tdl-b": "TDL-B (TS 38.901), one realisation per client and round",
+    "tdl-c": "TDL-C (TS 38.901), one realisation per client and round",
 }
 
 
@@ -21,7 +29,7 @@ def subtitle(data: RunData) -> str:
     source = e.data.source if e.data.path is None else e.data.path
     return (
         f"{clients} fine-tuning {model} with LoRA of rank {e.model.lora_rank} on {source}, their updates sent over "
-        f"{'a simulated' if e.radio.driver == 'simulated' else 'the'} radio link in {e.experiment.rounds} rounds."
+        f"{_LINKS.get(e.radio.driver, 'the radio link')} in {e.experiment.rounds} rounds."
     )
 
 
@@ -31,7 +39,7 @@ def provenance_rows(data: RunData) -> list[tuple[str, str]]:
     started, resumed = manifest.get("started", ""), manifest.get("resumed", [])
     rows = [
         ("Radio", _DRIVERS.get(e.radio.driver, e.radio.driver)),
-        ("Channel", _CHANNELS.get(e.channel.model, e.channel.model) if e.radio.driver == "simulated" else ""),
+        ("Channel", _CHANNELS.get(e.channel.model, e.channel.model) if e.radio.driver in _LINKS else ""),
         ("Downlink", f"{manifest.get('downlink', 'ip')} (the adapter reaches the clients by network, not by radio)"),
         ("Compute times", _device(manifest.get("device") or {})),
         ("Started", started + "".join(f"; resumed {when}" for when in resumed)),

@@ -23,6 +23,8 @@ class RunLine(Struct, frozen=True, kw_only=True):
     """Test accuracy at the end; until then the last round's validation accuracy."""
     airtime_s: float = 0.0
     started: str = ""
+    iq: bool = True
+    """False if the run drew its losses from link tables (``radio.driver = "abstract"``)."""
     reason: str = ""
     """Why it is unreadable."""
 
@@ -57,4 +59,5 @@ def _line(store: RunStore) -> RunLine:
         accuracy=store.fact("final_accuracy", last[0][0] if last else None),
         airtime_s=airtime_s,
         started=store.manifest.get("started", ""),
+        iq=store.experiment.radio.driver != "abstract",
     )

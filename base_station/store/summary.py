@@ -38,6 +38,7 @@ def summary(store: RunStore) -> dict[str, Any]:
         dense = dense_reference_of(store)
         return {
             "run_dir": str(store.directory),
+            "iq": store.experiment.radio.driver != "abstract",
             "rounds": rounds,
             "initial_accuracy": store.fact("initial_accuracy"),
             "final_accuracy": store.fact("final_accuracy"),
@@ -74,6 +75,8 @@ def _clients(store: RunStore) -> list[dict[str, Any]]:
 def closing_lines(store: RunStore, result: dict[str, Any]) -> str:
     """What a user wants to read at the end of a run, from its ``summary``."""
     lines = [_accuracy_line(result)]
+    if not result["iq"]:
+        lines.append("radio     no IQ: losses were drawn from the link tables, nothing was modulated")
     lines.append(
         f"airtime   {result['airtime_s']:.2f} s for {result['rounds']} rounds; "
         f"mean latency {_seconds(result['mean_latency_s'])} of {result['latency_budget_s']:g} s budget"

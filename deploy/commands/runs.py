@@ -69,5 +69,5 @@ def _cells(line: RunLine) -> tuple[str, ...]:
     if line.reason:
         return (line.name, line.state, "", "", "", line.reason)
     accuracy = "" if line.accuracy is None else f"{line.accuracy:.3f}"
-    return (line.name, line.state, f"{line.rounds_done} of {line.rounds}", accuracy, f"{line.airtime_s:.2f} s",
-            line.started)  # fmt: skip
+    airtime = f"{line.airtime_s:.2f} s" if line.iq else f"{line.airtime_s:.2f} s, no IQ"
+    return (line.name, line.state, f"{line.rounds_done} of {line.rounds}", accuracy, airtime, line.started)

@@ -9,6 +9,7 @@ from labs import assert_same_run, run_lab, tiny_experiment
 
 import edge_client.trainer
 from base_station.state import ServerState
+from base_station.store.listing import run_line
 from base_station.store.run_store import RunStore
 from edge_client.memory import RoundMemory
 from protocol.adapters import adapter_from_bytes
@@ -166,3 +167,21 @@ def test_a_late_client_is_left_out_and_holds_the_others_until_the_ready_deadline
     assert all(r.barrier_s >= experiment.ready_deadline_s for r in rounds)
     assert records[1, "edge-2"].latency_s == experiment.deadline_s
     assert records[2, "edge-2"].residual_energy > 0.0
+
+
+def test_a_run_without_samples_is_the_same_round_and_says_no_iq_wherever_it_is_shown(tmp_path):
+    radio = {"driver": "abstract", "max_passes": 3}
+    summaries, progress = {}, {}
+    for name in ("one", "again"):
+        directory = tmp_path / name
+        directory.mkdir()
+        experiment = tiny_experiment(directory, experiment={"rounds": 2}, radio=radio)
+        summaries[name], progress[name] = run_lab(experiment, directory / "run")
+    with RunStore.read(tmp_path / "one" / "run") as store:
+        delivered = [c for c in store.clients() if c.state in ("delivered", "partial")]
+        assert len(delivered) >= 3
+        assert all(c.airtime_s > 0.0 and c.sinr_db and c.mcs for c in delivered)
+    assert_same_run(tmp_path / "one" / "run", tmp_path / "again" / "run")
+    assert summaries["one"]["iq"] is False
+    assert run_line(tmp_path / "one" / "run").iq is False
+    assert "no IQ" in (tmp_path / "one" / "run" / "report.html").read_text("utf-8")
