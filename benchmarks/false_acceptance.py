@@ -1,0 +1,60 @@
+"""Noise taken for data: how many blocks of pure noise pass decoder and CRC. Wanted: none.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.false_acceptance [--blocks 1000000] [--jobs 2] [MCS ...]
+
+Soft bits are those of white noise where a burst was expected: Gaussian, at three confidences (a receiver that
+estimates its own noise right, one that is over-confident, one that is timid). Every block goes through decoder and CRC
+of a fresh burst id. The number is per scheme; by default half of it falls to each codec with short blocks and a
+tenth to the long LDPC blocks, which take the decoder all its iterations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import time
+
+import numpy as np
+
+from protocol.random_streams import random_stream
+from radio.modem.block_coding import decode_blocks
+from radio.modem.codec import codec_for
+from radio.modem.mcs import McsTable
+
+BATCH = 500
+CONFIDENCES = (0.3, 2.0, 20.0)
+"""Standard deviations of the soft bits."""
+SHARES = {"qpsk-1/2": 0.5, "qpsk-449-short": 0.4, "qpsk-449": 0.1}
+
+
+def accepted_of(job: tuple[str, int, int]) -> int:
+    """Blocks accepted among a batch of noise."""
+    mcs, index, count = job
+    scheme = McsTable.load()[mcs]
+    rng = random_stream(1, "false acceptance", mcs, index)
+    soft = rng.standard_normal((count, scheme.block_coded_bits), np.float32)
+    soft *= np.float32(CONFIDENCES[index % len(CONFIDENCES)])
+    return sum(block is not None for block in decode_blocks(scheme, codec_for(scheme).spread(soft)))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mcs", nargs="*", help="schemes, each given all the blocks")
+    parser.add_argument("--blocks", type=int, default=1_000_000)
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    shares = {mcs: 1.0 for mcs in options.mcs} or SHARES
+    total = accepted = 0
+    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+        for mcs, share in shares.items():
+            began = time.monotonic()
+            batches = max(round(share * options.blocks) // BATCH, 1)
+            passed = sum(pool.imap_unordered(accepted_of, [(mcs, i, BATCH) for i in range(batches)]))
+            total, accepted = total + batches * BATCH, accepted + passed
+            print(f"{mcs:16s} {batches * BATCH:9d} noise blocks, {passed} accepted, {time.monotonic() - began:.0f} s")
+    print(f"{'together':16s} {total:9d} noise blocks, {accepted} accepted (limit 0)")
+
+
+if __name__ == "__main__":
+    main()
