@@ -84,6 +84,4 @@ def bin_frequencies_khz(bins: int, numerology: Numerology) -> NDArray[np.float64
 
 def band_edges_khz(numerology: Numerology, rb_start: int, rb_count: int) -> NDArray[np.float64]:
     """Lower and upper edge of a grant, half a subcarrier beyond the outermost ones, offset from the carrier."""
-    half_hz = 0.5 * rb_count * numerology.rb_bandwidth_hz
-    middle_hz = numerology.centre_hz(rb_start, rb_count) - 0.5 * numerology.subcarrier_spacing_hz
-    return np.array([middle_hz - half_hz, middle_hz + half_hz]) / 1e3
+    return np.array(numerology.edges_hz(rb_start, rb_count)) / 1e3
