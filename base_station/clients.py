@@ -66,6 +66,10 @@ class Roster:
             self.left_out[name] = reason
             self._progress.warn(f"{name} is left out of this round: {reason}")
 
+    def warn(self, text: str) -> None:
+        """Tell whoever watches the run."""
+        self._progress.warn(text)
+
     def gather(
         self,
         names: Iterable[str],

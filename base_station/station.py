@@ -38,6 +38,7 @@ from radio.drivers import open_base_station_radio
 from radio.interface import BaseStationRadio
 from radio.limits import experiment_numerology
 from radio.link_tables import LinkTables
+from radio.recordings import RECORDINGS
 
 FRAGMENT_KEY_BYTES = 32
 
@@ -64,7 +65,8 @@ def run_base_station(
         # Addresses and model first: a run that cannot listen or load leaves no run directory behind.
         control = StationControl(experiment.clients.control_address, keys.pair, keys.clients)
         stack.callback(control.close)
-        radio = open_base_station_radio(experiment)
+        iq_directory = run_dir.resolve() / RECORDINGS if experiment.radio.keep_failed_iq else None
+        radio = open_base_station_radio(experiment, iq_directory)
         stack.callback(radio.close)
         evaluator = StationEvaluator(experiment, dataset, partition)
         store = stack.enter_context(_open_store(experiment, run_dir, resume, dataset, partition, device))

@@ -93,6 +93,8 @@ class WindowRunner:
             report = self.radio.collect(RADIO_TIMEOUT_S)
         for name in report.lost:
             self.roster.leave_out(name, "nothing of its burst came within the window")
+        for text in report.warnings:
+            self.roster.warn(text)
         return report
 
     def _await_sent(self, window: Window, clients: Sequence[str]) -> dict[str, Sent]:

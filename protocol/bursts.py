@@ -118,6 +118,8 @@ class WindowReport(Struct, frozen=True):
     """Expected transmitters that never delivered."""
     stage_s: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds by stage: wait, ether, flowgraph, decode."""
+    warnings: list[str] = field(default_factory=list)
+    """What the user should know about the radio, each said once."""
 
 
 class TransmitReport(Struct, frozen=True):

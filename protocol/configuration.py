@@ -134,6 +134,12 @@ class RadioTable(Table, frozen=True, kw_only=True):
     """An RB whose silent-window power exceeds the median by this much is barred."""
     harq: Literal["chase", "none"] = "chase"
     """``chase``: soft bits of a failed block are added to those of its retransmission. ``none``: plain ARQ."""
+    keep_failed_iq: bool = False
+    """Keep the IQ of bursts that were not detected or lost blocks, as SigMF recordings in ``RUN/iq``."""
+    keep_failed_iq_limit: Count = 50
+    """Recordings of a run at most (up to 2 MB each)."""
+    spectrum_address: str | None = None
+    """Where the receiver publishes samples of every window for a live view (examples/grc); without it nowhere."""
     max_passes: Count = 6
     """ARQ passes over one update, the first one included."""
     codec: CodecName = "convolutional"

@@ -13,8 +13,11 @@ _BIND_PATIENCE_S = 2.0
 _BIND_PAUSE_S = 0.05
 
 
-def bind_medium(medium: zmq.Socket, address: str) -> None:
-    """Listen at ``address``. Raises AddressInUseError, or RadioError if it is no address to listen at."""
+def bind_medium(medium: zmq.Socket, address: str, key: str = "clients.radio_address") -> None:
+    """Listen at ``address``, the value of ``key`` in the experiment.
+
+    Raises AddressInUseError, or RadioError if it is no address to listen at.
+    """
     patience_ends = time.monotonic() + _BIND_PATIENCE_S
     while True:
         try:
@@ -23,7 +26,7 @@ def bind_medium(medium: zmq.Socket, address: str) -> None:
         except zmq.ZMQError as error:
             in_use = error.errno == zmq.EADDRINUSE
             if not in_use or time.monotonic() > patience_ends:
-                reason = f"clients.radio_address {address}: {error.strerror}; choose another (port 0 takes a free one)"
+                reason = f"{key} {address}: {error.strerror}; choose another (port 0 takes a free one)"
                 raise AddressInUseError(reason) if in_use else RadioError(reason) from error
         time.sleep(_BIND_PAUSE_S)
 

@@ -7,6 +7,8 @@ Importing or opening a driver never imports GNU Radio into the calling process. 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from protocol.configuration import Experiment
 from radio.drivers.abstract_base_station import AbstractBaseStationRadio
@@ -16,13 +18,13 @@ from radio.drivers.simulated_client import SimulatedClientRadio
 from radio.interface import BaseStationRadio, ClientRadio
 
 
-def open_base_station_radio(experiment: Experiment) -> BaseStationRadio:
-    """The base station's radio of ``experiment.radio.driver``.
+def open_base_station_radio(experiment: Experiment, iq_directory: Path | None = None) -> BaseStationRadio:
+    """The base station's radio of ``experiment.radio.driver``; IQ of failed bursts is kept in ``iq_directory``.
 
     Raises AddressInUseError, MissingPartError, ConfigurationError or RadioError if it cannot be had.
     """
     drivers: dict[str, Callable[[Experiment], BaseStationRadio]] = {
-        "simulated": SimulatedBaseStationRadio,
+        "simulated": partial(SimulatedBaseStationRadio, iq_directory=iq_directory),
         "abstract": AbstractBaseStationRadio,
     }
     return drivers[experiment.radio.driver](experiment)

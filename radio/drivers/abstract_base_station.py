@@ -31,12 +31,17 @@ class AbstractBaseStationRadio:
         """Listen for client radios.
 
         Raises AddressInUseError if ``clients.radio_address`` is taken, ConfigurationError on an unknown sample rate or
-        on a key of ``[channel]`` that only samples can follow.
+        on a key that only samples can follow.
         """
         channel = experiment.channel
         if channel.inverted_fraction > 0.0 or channel.impairments != "none":
             raise ConfigurationError(
                 'radio.driver = "abstract": channel.inverted_fraction and channel.impairments act on samples, which it '
+                'has not; use "simulated"'
+            )
+        if experiment.radio.keep_failed_iq or experiment.radio.spectrum_address is not None:
+            raise ConfigurationError(
+                'radio.driver = "abstract": radio.keep_failed_iq and radio.spectrum_address need samples, which it '
                 'has not; use "simulated"'
             )
         self._numerology = experiment_numerology(experiment)

@@ -11,6 +11,7 @@ import selectors
 import socket
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -42,10 +43,11 @@ DECODERS = 2
 class SimulatedBaseStationRadio:
     """Implements ``radio.interface.BaseStationRadio``; for one thread at a time."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        """Start all processes and wait until the ether listens; the others get ready while the caller goes on.
+    def __init__(self, experiment: Experiment, iq_directory: Path | None = None) -> None:
+        """Start all processes and wait until they listen; the rest gets ready while the caller goes on.
 
-        Raises AddressInUseError if ``clients.radio_address`` is taken, ConfigurationError on an unknown sample rate
+        IQ of failed bursts goes to ``iq_directory`` (made when the first one comes). Raises AddressInUseError if
+        ``clients.radio_address`` or ``radio.spectrum_address`` is taken, ConfigurationError on an unknown sample rate
         or a channel that cannot be.
         """
         self._numerology = experiment_numerology(experiment)
@@ -53,13 +55,16 @@ class SimulatedBaseStationRadio:
         self._experiment = experiment
         self._window: _OpenWindow | None = None
         self._refused: dict[str, int] = {}
-        self._children = _start_children(experiment)
+        self._warned: set[str] = set()
+        self._children = _start_children(experiment, iq_directory)
         self._ether, self._receiver = self._children[:2]
         self._selector = selectors.DefaultSelector()
         for child in self._children:
             self._selector.register(child.link, selectors.EVENT_READ, child)
         try:
             self._ether.wait_started()
+            if experiment.radio.spectrum_address is not None:
+                self._receiver.wait_started()
         except BaseException:
             self.close()
             raise
@@ -106,7 +111,9 @@ class SimulatedBaseStationRadio:
                 self._window.take(key.data.receive())
         window, self._window = self._window.window, None
         self._refused = outcome.ether.refused
-        return _window_report(self._experiment, window, outcome)
+        warnings = sorted({one.warning for one in outcome.decoded if one.warning} - self._warned)
+        self._warned.update(warnings)
+        return msgspec.structs.replace(_window_report(self._experiment, window, outcome), warnings=warnings)
 
     def leave_out(self, client: str) -> None:
         """See ``BaseStationRadio``."""
@@ -189,11 +196,12 @@ def physical_report(experiment: Experiment, window: Window, report: BurstReport)
     )
 
 
-def _start_children(experiment: Experiment) -> list[Child]:
+def _start_children(experiment: Experiment, iq_directory: Path | None) -> list[Child]:
     """Ether, receiver, decoders; their links to each other are made here and passed on."""
     ether_out, receiver_in = socket.socketpair()
     pairs = [socket.socketpair() for _ in range(DECODERS)]
-    start = Start(experiment, radio_address=experiment.clients.radio_address)
+    directory = str(iq_directory) if iq_directory is not None else ""
+    start = Start(experiment, radio_address=experiment.clients.radio_address, iq_directory=directory)
     ends = [ether_out, receiver_in, *(end for pair in pairs for end in pair)]
     try:
         return [

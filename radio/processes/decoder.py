@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from radio.limits import experiment_numerology
 from radio.processes.lifetime import run_child
 from radio.processes.link import Link
 from radio.processes.messages import BurstDecoded, DecodeBurst, Start, Started
+from radio.recordings import FailedBursts
 
 
 def main() -> None:
@@ -24,13 +26,16 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
     numerology = experiment_numerology(start.experiment)
     (receiver,) = peers
     combining, memory = start.experiment.radio.harq == "chase", SoftMemory()
+    failed = FailedBursts(Path(start.iq_directory), start.experiment) if start.iq_directory else None
     parent.send(Started())
     while True:
         job, samples = receiver.expect(DecodeBurst)
         began = time.perf_counter()
-        memory.begin(job.round_index)
+        memory.begin(job.window.round_index)
         report = receive(job.burst, samples, numerology, memory if combining else None)
-        parent.send(BurstDecoded(job.position, report, time.perf_counter() - began))
+        decode_s = time.perf_counter() - began
+        warning = failed.keep(job.window, job.burst, report, samples) if failed is not None else ""
+        parent.send(BurstDecoded(job.position, report, decode_s, warning))
 
 
 if __name__ == "__main__":

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Literal
 
 import zmq
 
 from protocol.configuration import Experiment
-from protocol.errors import AddressInUseError, AirtuneError
+from protocol.errors import AirtuneError
 from radio.ether import DELIVERY_LIMIT, TAKEN, EtherWindow, RefusedDelivery
 from radio.medium_socket import bind_medium
-from radio.processes.lifetime import run_child
+from radio.processes.lifetime import run_child, start_failed
 from radio.processes.link import Link
 from radio.processes.messages import (
     ArmEther,
@@ -21,7 +20,6 @@ from radio.processes.messages import (
     LeaveOut,
     Start,
     Started,
-    StartFailed,
     WindowSamples,
 )
 
@@ -38,10 +36,7 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
         try:
             bind_medium(medium, start.radio_address)
         except AirtuneError as error:
-            cause: Literal["address-in-use", "other"] = "other"
-            if isinstance(error, AddressInUseError):
-                cause = "address-in-use"
-            parent.send(StartFailed(cause, str(error)))
+            parent.send(start_failed(error))
             return
         parent.send(Started(medium.getsockopt_string(zmq.LAST_ENDPOINT)))
         _Ether(start.experiment, medium, parent, peers[0]).run()

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 
+from protocol.errors import AddressInUseError, AirtuneError
 from radio.processes.link import Link, LinkClosedError
 from radio.processes.messages import Start, StartFailed
 
@@ -33,6 +34,11 @@ def run_child(work: Callable[[Link, list[Link], Start], None]) -> None:
         sys.exit(PEER_GONE_EXIT)
     except ImportError as error:
         parent.send(StartFailed("missing", f"GNU Radio cannot be used ({error}); install it with: make setup"))
+
+
+def start_failed(error: AirtuneError) -> StartFailed:
+    """What a process says that cannot start because of ``error``."""
+    return StartFailed("address-in-use" if isinstance(error, AddressInUseError) else "other", str(error))
 
 
 def end_with_parent(descriptor: int) -> None:

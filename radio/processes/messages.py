@@ -20,6 +20,8 @@ class Start(LinkMessage, frozen=True, tag="start"):
     experiment: Experiment
     client: str = ""
     radio_address: str = ""
+    iq_directory: str = ""
+    """Where a decoder keeps the IQ of failed bursts; empty for not at all."""
 
 
 class Started(LinkMessage, frozen=True, tag="started"):
@@ -79,7 +81,7 @@ class EtherDone(LinkMessage, frozen=True, tag="ether-done"):
 class DecodeBurst(LinkMessage, frozen=True, tag="decode-burst"):
     """Receiver to decoder: find and decode ``burst`` in the branch samples beside."""
 
-    round_index: int
+    window: Window
     position: int
     burst: Burst
 
@@ -90,6 +92,7 @@ class BurstDecoded(LinkMessage, frozen=True, tag="burst-decoded"):
     position: int
     report: BurstReport
     decode_s: float
+    warning: str = ""
 
 
 class ReceiverDone(LinkMessage, frozen=True, tag="receiver-done"):

@@ -6,10 +6,12 @@ import time
 from collections.abc import Sequence
 
 from protocol.bursts import Burst, DataBurst
+from protocol.errors import AirtuneError
 from radio.limits import experiment_numerology
 from radio.modem import measure_silence, spectrum_db
-from radio.processes.lifetime import run_child
+from radio.processes.lifetime import run_child, start_failed
 from radio.processes.link import Link
+from radio.processes.live_spectrum import LiveSpectrum
 from radio.processes.messages import DecodeBurst, ExpectWindow, ReceiverDone, Start, Started, WindowSamples
 
 
@@ -24,6 +26,12 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
     numerology = experiment_numerology(start.experiment)
     ether, *decoders = peers
     sharing = Sharing(len(decoders))
+    address = start.experiment.radio.spectrum_address
+    try:
+        live = LiveSpectrum(address) if address is not None else None
+    except AirtuneError as error:
+        parent.send(start_failed(error))
+        return
     parent.send(Started())
     while True:
         expected, _ = parent.expect(ExpectWindow)
@@ -31,10 +39,11 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
         began = time.perf_counter()
         branches = receive_branches(expected.bursts, samples, numerology, start.experiment.radio.guard_rb)
         flowgraph_s = time.perf_counter() - began
-        round_index = expected.window.round_index
-        for position, decoder in sharing.share(round_index, expected.bursts):
-            job = DecodeBurst(round_index, position, expected.bursts[position])
+        for position, decoder in sharing.share(expected.window.round_index, expected.bursts):
+            job = DecodeBurst(expected.window, position, expected.bursts[position])
             decoders[decoder].send(job, branches[position])
+        if live is not None:
+            live.publish(samples)
         if expected.window.kind == "silent":
             noise_db, psd_db = measure_silence(samples, numerology)
         else:
