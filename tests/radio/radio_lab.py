@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,11 +58,11 @@ def data_burst(
 class RadioLab:
     """Opens every radio of an experiment; ``close`` ends them."""
 
-    def __init__(self, experiment: Experiment, session: str = "lab") -> None:
+    def __init__(self, experiment: Experiment, session: str = "lab", iq_directory: Path | None = None) -> None:
         self.experiment = experiment
         self.session = session
         self.index = 0
-        self.base_station = open_base_station_radio(experiment)
+        self.base_station = open_base_station_radio(experiment, iq_directory)
         address = self.base_station.radio_address
         self.clients = {m.name: open_client_radio(m.name, experiment, address) for m in experiment.clients.members}
 
