@@ -19,7 +19,7 @@ from radio.numerology import Numerology
 
 
 def receive_branches(
-    bursts: Sequence[Burst], samples: NDArray[np.complex64], numerology: Numerology, guard_rb: int
+    bursts: Sequence[Burst], samples: NDArray[np.complex64], numerology: Numerology
 ) -> list[NDArray[np.complex64]]:
     """Run the flowgraph; returns per burst complex64 (n_samples // decimation,), centred on its grant.
 
@@ -29,7 +29,7 @@ def receive_branches(
     if not bursts:
         return []
     decimations = [burst_decimation(burst, numerology) for burst in bursts]
-    taps = [receive_taps(numerology, burst, guard_rb) for burst in bursts]
+    taps = [receive_taps(numerology, burst) for burst in bursts]
     graph = gr.top_block("receive")
     origin = source(_padded(samples, max(len(branch) for branch in taps), CHUNK * max(decimations)))
     sinks = []

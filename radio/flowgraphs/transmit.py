@@ -19,7 +19,7 @@ from radio.numerology import Numerology
 
 
 def transmit_samples(
-    burst: Burst, baseband: NDArray[np.complex64], numerology: Numerology, guard_rb: int, start: int, n_samples: int
+    burst: Burst, baseband: NDArray[np.complex64], numerology: Numerology, start: int, n_samples: int
 ) -> NDArray[np.complex64]:
     """Run the flowgraph; returns complex64 (n_samples,), zero but for the burst.
 
@@ -27,7 +27,7 @@ def transmit_samples(
     full-rate sample ``start``; the filter's run-in and run-out lie around it, nothing is cut.
     """
     interpolation = burst_decimation(burst, numerology)
-    taps = transmit_taps(numerology, burst, guard_rb)
+    taps = transmit_taps(numerology, burst)
     delay = (len(taps) - 1) // 2
     shift_hz = numerology.centre_hz(burst.rb_start, burst.rb_count) + burst.cfo_correction_hz
     played = _run(np.asarray(baseband, np.complex64), taps, interpolation, shift_hz / numerology.sample_rate_hz)

@@ -31,21 +31,21 @@ def turned_subcarriers(
     subcarriers: NDArray[np.int64],
     phase: NDArray[np.float64],
     slope: NDArray[np.float64],
-    scale: float,
+    scale: NDArray[np.float32],
 ) -> NDArray[np.complex64]:
-    """``scale * spectrum[m, subcarriers[i]] * exp(j (phase[m] + slope[m] * subcarriers[i]))``."""
+    """``scale[i] * spectrum[m, subcarriers[i]] * exp(j (phase[m] + slope[m] * subcarriers[i]))``."""
     n_symbols, fft_size = spectrum.shape
     grid = np.empty((n_symbols, len(subcarriers)), np.complex64)
     for m in range(n_symbols):
         angle = phase[m] + slope[m] * subcarriers[0]
-        turn = scale * complex(np.cos(angle), np.sin(angle))
+        turn = complex(np.cos(angle), np.sin(angle))
         step = complex(np.cos(slope[m]), np.sin(slope[m]))
         previous = subcarriers[0]
         for i in range(len(subcarriers)):
             for _ in range(subcarriers[i] - previous):
                 turn *= step
             previous = subcarriers[i]
-            grid[m, i] = spectrum[m, (previous + fft_size) % fft_size] * turn
+            grid[m, i] = spectrum[m, (previous + fft_size) % fft_size] * turn * scale[i]
     return grid
 
 

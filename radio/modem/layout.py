@@ -46,6 +46,10 @@ class BurstLayout:
     cp: int
     sample_rate_hz: float
     """Of the branch."""
+    half_band: int
+    """Subcarriers from the grant's centre to its edge, unloaded ones included."""
+    wideband: bool
+    """The branch is the whole band: the carrier may be far off."""
 
     @property
     def symbol_samples(self) -> int:
@@ -77,9 +81,17 @@ class BurstLayout:
 
 def burst_decimation(burst: Burst, numerology: Numerology) -> int:
     """Decimation of the burst's branch. Acquisition keeps the full rate: its carrier may be far off."""
-    if isinstance(burst, SoundingBurst) and burst.acquisition:
-        return 1
-    return numerology.decimation(burst.rb_count)
+    return 1 if is_acquisition(burst) else numerology.decimation(burst.rb_count)
+
+
+def is_acquisition(burst: Burst) -> bool:
+    """Whether the burst's carrier may be anywhere within the reach of first contact."""
+    return isinstance(burst, SoundingBurst) and burst.acquisition
+
+
+def half_band(burst: Burst, numerology: Numerology) -> int:
+    """Subcarriers from the grant's centre to its edge."""
+    return numerology.rb_subcarriers * burst.rb_count // 2
 
 
 def burst_layout(burst: Burst, numerology: Numerology) -> BurstLayout:
@@ -100,6 +112,8 @@ def burst_layout(burst: Burst, numerology: Numerology) -> BurstLayout:
         fft_size=numerology.fft_size // decimation,
         cp=numerology.cp // decimation,
         sample_rate_hz=numerology.sample_rate_hz / decimation,
+        half_band=half_band(burst, numerology),
+        wideband=is_acquisition(burst),
     )
 
 

@@ -12,9 +12,7 @@ from scipy import fft
 
 from radio.modem import kernels
 from radio.modem.layout import BurstLayout
-
-TRANSITION_SUBCARRIERS = 6.0
-"""Width of the band limiting filter's roll-off; less than the 8 of one guard RB."""
+from radio.modem.shaping import receive_gain
 
 
 def modulate_grid(grid: NDArray[np.complex64], layout: BurstLayout) -> NDArray[np.complex64]:
@@ -38,8 +36,8 @@ def demodulate_grid(
 
     A transmitter whose crystal is ``clock_offset_ppm`` fast sends shorter symbols: each FFT window is
     shifted by whole samples and the rest taken out as a phase slope. ``cfo_hz`` is taken out too (phase 0 at
-    ``start``). Windows begin inside the prefix, so that echoes and filter tails on either side fall into
-    it. Samples outside the stream count as 0.
+    ``start``), and so is the receive filter's gain. Windows begin inside the prefix, so that echoes and filter
+    tails on either side fall into it. Samples outside the stream count as 0.
     """
     early = round(0.4 * layout.cp)
     body = layout.cp + np.arange(n_symbols) * layout.symbol_samples
@@ -50,20 +48,8 @@ def demodulate_grid(
     spectrum = fft.fft(windows, axis=1, overwrite_x=True)
     slope = 2.0 * np.pi * (ideal - first) / layout.fft_size
     phase = turn * (first - start)
-    return kernels.turned_subcarriers(spectrum, layout.subcarriers, phase, slope, 1.0 / layout.fft_size)
-
-
-def band_limit(samples: NDArray[np.complex64], half_band: float, layout: BurstLayout) -> NDArray[np.complex64]:
-    """``samples`` without what lies outside ``+-half_band`` subcarriers (raised-cosine roll-off beyond).
-
-    Neighbours are not synchronous, so the symbol FFT alone would let a strong one leak into the grant.
-    """
-    size = fft.next_fast_len(len(samples) + 4 * layout.symbol_samples)
-    subcarrier = np.abs(fft.fftfreq(size, 1.0 / layout.fft_size))
-    roll_off = np.clip((subcarrier - half_band) / TRANSITION_SUBCARRIERS, 0.0, 1.0)
-    gain = (0.5 + 0.5 * np.cos(np.pi * roll_off)).astype(np.float32)
-    result: NDArray[np.complex64] = fft.ifft(fft.fft(samples, size) * gain)[: len(samples)]
-    return result
+    scale = np.float32(1.0 / layout.fft_size) / receive_gain(layout, cfo_hz)
+    return kernels.turned_subcarriers(spectrum, layout.subcarriers, phase, slope, scale)
 
 
 def shift_frequency(

@@ -15,7 +15,7 @@ from radio.modem.combining import SoftMemory
 from radio.modem.detection import Detection, detect
 from radio.modem.layout import BurstLayout, burst_air_samples, burst_coded_bits, burst_layout
 from radio.modem.observation import Observation, observe_data, observe_sounding
-from radio.modem.ofdm import band_limit, modulate_grid
+from radio.modem.ofdm import modulate_grid
 from radio.modem.sequences import training_grid
 from radio.modem.soft_bit_histogram import soft_bit_histogram
 from radio.numerology import Numerology
@@ -23,8 +23,6 @@ from radio.numerology import Numerology
 MAX_CFO_ACQUISITION_HZ = 120e3
 MAX_CFO_SOUNDING_HZ = 10e3
 MAX_CFO_DATA_HZ = 2e3
-PASS_BAND_MARGIN = 1.5
-"""Subcarriers beyond the grant (and its carrier offset) that the band limiting filter leaves whole."""
 CONSTELLATION_POINTS = 512
 
 
@@ -41,17 +39,14 @@ def receive(
     layout = burst_layout(burst, numerology)
     training = training_grid(burst.burst_id, layout)
     reach_hz = max_cfo_hz(burst)
-    half_band = 0.5 * layout.rb_count * numerology.rb_subcarriers + PASS_BAND_MARGIN
-    half_band += reach_hz / numerology.subcarrier_spacing_hz
-    limited = band_limit(np.asarray(samples, np.complex64), half_band, layout)
     reference = modulate_grid(training[: layout.detection_symbols], layout)
-    found = detect(limited, reference, layout, reach_hz)
+    found = detect(samples, reference, layout, reach_hz)
     if found is None:
         return _absent(burst, numerology)
     if isinstance(burst, SoundingBurst):
-        seen = observe_sounding(limited, found, layout, training)
+        seen = observe_sounding(samples, found, layout, training)
         return _report(burst, numerology, layout, found, seen, [], [])
-    seen = observe_data(limited, found, layout, training, burst)
+    seen = observe_data(samples, found, layout, training, burst)
     soft = block_soft_bits(burst, seen.symbols, seen.symbol_snr)
     blocks, combined = (SoftMemory() if memory is None else memory).decode(burst, soft)
     histogram = soft_bit_histogram(burst, seen.symbols, seen.symbol_snr)

@@ -12,6 +12,7 @@ from radio.modem.block_coding import encode_blocks
 from radio.modem.layout import BurstLayout, burst_layout, check_burst_length
 from radio.modem.ofdm import modulate_grid
 from radio.modem.sequences import pilot_grid, training_grid
+from radio.modem.shaping import transmit_gain
 from radio.numerology import Numerology
 
 
@@ -28,7 +29,7 @@ def modulate(burst: Burst, blocks: Sequence[bytes], numerology: Numerology) -> N
     grid = training_grid(burst.burst_id, layout)
     if isinstance(burst, DataBurst):
         grid = np.concatenate([grid, _data_grid(burst, blocks, layout)])
-    return modulate_grid(grid, layout) * np.float32(10.0 ** (burst.tx_gain_db / 20.0))
+    return modulate_grid(grid / transmit_gain(layout), layout) * np.float32(10.0 ** (burst.tx_gain_db / 20.0))
 
 
 def _data_grid(burst: DataBurst, blocks: Sequence[bytes], layout: BurstLayout) -> NDArray[np.complex64]:

@@ -27,8 +27,6 @@ from radio.modem.mcs import McsTable
 from radio.modem.transmitter import modulate
 from radio.numerology import Numerology
 
-GUARD_RB = 1
-
 Samples = NDArray[np.complex64]
 Stage = Callable[[Samples], Samples]
 """Full-rate samples, the carrier at 0 Hz, to as many samples."""
@@ -152,7 +150,7 @@ def transmitted(
 ) -> Samples:
     """Full-rate stream with ``burst`` from ``start`` on, at its grant's place, seen by the receiver's clock."""
     decimation = burst_decimation(burst, numerology)
-    taps = transmit_taps(numerology, burst, GUARD_RB)
+    taps = transmit_taps(numerology, burst)
     baseband = modulate(burst, blocks, numerology)
     stuffed = np.zeros((len(baseband) - 1) * decimation + 1, np.complex64)
     stuffed[::decimation] = baseband
@@ -170,7 +168,7 @@ def transmitted(
 def branch(burst: Burst, stream: Samples, numerology: Numerology) -> Samples:
     """``stream`` (full rate, the carrier at 0 Hz) shifted, filtered and decimated as the receive flowgraph does."""
     decimation = burst_decimation(burst, numerology)
-    taps = receive_taps(numerology, burst, GUARD_RB)
+    taps = receive_taps(numerology, burst)
     centred = stream * _carrier(len(stream), -numerology.centre_hz(burst.rb_start, burst.rb_count), numerology)
     filtered = signal.oaconvolve(centred, taps)[::decimation]
     delay = (len(taps) - 1) // 2 // decimation

@@ -37,7 +37,7 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
         expected, _ = parent.expect(ExpectWindow)
         _window, samples = ether.expect(WindowSamples)
         began = time.perf_counter()
-        branches = receive_branches(expected.bursts, samples, numerology, start.experiment.radio.guard_rb)
+        branches = receive_branches(expected.bursts, samples, numerology)
         flowgraph_s = time.perf_counter() - began
         for position, decoder in sharing.share(expected.window.round_index, expected.bursts):
             job = DecodeBurst(expected.window, position, expected.bursts[position])

@@ -83,9 +83,7 @@ def _window_samples(
 
     baseband = modulate(request.burst, request.blocks, numerology)
     first = SILENT_SAMPLES + jitter(experiment, request.window, client)
-    samples = transmit_samples(
-        request.burst, baseband, numerology, experiment.radio.guard_rb, first, request.window.n_samples
-    )
+    samples = transmit_samples(request.burst, baseband, numerology, first, request.window.n_samples)
     return clip(samples, TX_PEAK_AMPLITUDE)
 
 

@@ -9,6 +9,7 @@ from radio.modem.channel_estimate import mean_delay, slope_reach_of, smooth_chan
 from radio.modem.layout import burst_layout
 from radio.modem.ofdm import demodulate_grid, modulate_grid
 from radio.modem.sequences import training_grid
+from radio.modem.shaping import receive_gain
 from radio.modem.tracking import KnownElements, track_clock_drift, track_phase
 from radio.numerology import DEFAULT_2MSPS
 
@@ -40,6 +41,7 @@ def test_a_grid_survives_modulation(rb_count):
     grid = training_grid(3, layout)
     samples = np.concatenate([np.zeros(50), modulate_grid(grid, layout)]).astype(np.complex64)
     back = demodulate_grid(samples, layout, 50, len(grid)) * np.sqrt(len(layout.subcarriers))
+    back *= receive_gain(layout, 0.0)
     np.testing.assert_allclose(back, grid, atol=1e-5)
 
 

@@ -73,8 +73,9 @@ def test_subcarriers_are_turned_by_phase_and_slope(seed, largest_phase, largest_
     spectrum = complex_numbers(rng, 6, 64)
     phase, slope = largest_phase * rng.uniform(-1, 1, 6), largest_slope * rng.uniform(-1, 1, 6)
     turn = np.exp(1j * (phase[:, None] + slope[:, None] * SUBCARRIERS))
-    grid = kernels.turned_subcarriers(spectrum, SUBCARRIERS, phase, slope, 0.25)
-    np.testing.assert_allclose(grid, 0.25 * spectrum[:, SUBCARRIERS] * turn, rtol=1e-4, atol=1e-5)
+    scale = rng.random(len(SUBCARRIERS), np.float32)
+    grid = kernels.turned_subcarriers(spectrum, SUBCARRIERS, phase, slope, scale)
+    np.testing.assert_allclose(grid, scale * spectrum[:, SUBCARRIERS] * turn, rtol=1e-4, atol=1e-5)
 
 
 @settings(max_examples=40, deadline=None)
