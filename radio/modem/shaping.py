@@ -48,7 +48,7 @@ def shaping_taps(half_band: int, fft_size: int, cp: int) -> NDArray[np.float64]:
     # Between band and stopband nothing is asked of the taps; the ridge keeps them small there.
     cost = tails + STOPBAND_WEIGHT * stopband[apart] + passband + RIDGE * np.eye(len(n))
     taps: NDArray[np.float64] = np.linalg.solve(cost, band[np.abs(n)])
-    taps *= np.sqrt(np.mean(gain_at(taps, np.arange(-half_band, half_band), fft_size) ** -2.0))
+    taps *= np.sqrt(np.mean(gain_at(taps, np.arange(-half_band, half_band, dtype=np.float64), fft_size) ** -2.0))
     taps.flags.writeable = False  # shared by every caller
     return taps
 
