@@ -1,4 +1,4 @@
-"""IQ of failed bursts: SigMF recordings that say all about the burst, and never in the way of the round."""
+"""IQ that is kept or watched: SigMF recordings of failed bursts, the live view; never in the way of the round."""
 
 import hashlib
 import json
@@ -7,13 +7,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import zmq
 from radio_lab import RadioLab, data_burst, lab_experiment, random_blocks, sounding
 
 from protocol.bursts import Burst, BurstReport, DataBurst, Window
+from protocol.errors import AddressInUseError, ConfigurationError
 from radio.limits import SILENT_SAMPLES
-from radio.modem import receive
+from radio.modem import receive, spectrum_db
 from radio.modem.layout import burst_layout
 from radio.numerology import DEFAULT_2MSPS
+from radio.processes.live_spectrum import MAX_SAMPLES, LiveSpectrum
 from radio.recordings import FailedBursts, recording_name
 
 REQUIRED = {"core:datatype": str, "core:version": str}
@@ -161,24 +164,70 @@ def test_a_recording_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_burst_lost_on_the_air_can_be_received_again_from_its_recording(tmp_path):
-    experiment = lab_experiment((3.0, 20.0), radio={"keep_failed_iq": True, "harq": "none"})
-    lab = RadioLab(experiment, iq_directory=tmp_path / "iq")
-    try:
-        lost = data_burst("c0", 0, 12, "16qam-1/2", 6, 11, **lab.corrections("c0"))
-        heard = data_burst("c1", 14, 12, "qpsk-1/2", 6, 12, **lab.corrections("c1"))
-        report, _ = lab.hear("data", [lost, heard], [random_blocks(1, 6), random_blocks(2, 6)])
-    finally:
-        lab.close()
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("lab")
+    radio = {"keep_failed_iq": True, "harq": "none", "spectrum_address": f"ipc://{directory}/live"}
+    lab = RadioLab(lab_experiment((3.0, 20.0), radio=radio), iq_directory=directory / "iq")
+    yield lab
+    lab.close()
+
+
+def test_a_burst_lost_on_the_air_can_be_received_again_from_its_recording(lab):
+    lost = data_burst("c0", 0, 12, "16qam-1/2", 6, 11, **lab.corrections("c0"))
+    heard = data_burst("c1", 14, 12, "qpsk-1/2", 6, 12, **lab.corrections("c1"))
+    report, _ = lab.hear("data", [lost, heard], [random_blocks(1, 6), random_blocks(2, 6)])
     first, second = report.bursts
+    assert first.detected
     assert None in first.blocks
     assert None not in second.blocks
-    (meta_path,) = (tmp_path / "iq").glob("*.sigmf-meta")
+    address = lab.experiment.radio.spectrum_address.removeprefix("ipc://")
+    (meta_path,) = (Path(address).parent / "iq").glob("*.sigmf-meta")
     meta, samples = check_sigmf(meta_path)
     annotation = meta["annotations"][0]
     again = receive(msgspec.convert(annotation["airtune:burst"], DataBurst), samples, DEFAULT_2MSPS)
     assert again.detected
-    start = 4 * meta["captures"][0]["core:global_index"] if first.detected else 0
-    assert annotation["airtune:detected"] == first.detected
+    decimation = 2e6 / meta["global"]["core:sample_rate"]
+    start = decimation * meta["captures"][0]["core:global_index"]
+    assert annotation["airtune:detected"]
     assert again.start_sample + start == pytest.approx(first.start_sample, abs=0.5)
     assert again.snr_db == pytest.approx(first.snr_db, abs=0.3)
+
+
+def test_whoever_listens_sees_the_windows_of_a_running_radio(lab):
+    with zmq.Context() as context, context.socket(zmq.SUB) as listener:
+        listener.subscribe(b"")
+        listener.connect(lab.experiment.radio.spectrum_address)
+        for _ in range(20):  # the first windows may pass before the subscription has arrived
+            report, _ = lab.hear("sounding", [sounding("c1", burst_id=5)])
+            if listener.poll(250):
+                break
+        samples = np.frombuffer(listener.recv(), np.complex64)
+    assert 5000 < len(samples) <= MAX_SAMPLES
+    assert np.mean(np.abs(spectrum_db(samples)[40:90] - np.array(report.psd_db)[40:90])) < 3.0
+
+
+def test_a_live_view_shows_the_middle_of_a_window():
+    with zmq.Context() as context, context.socket(zmq.SUB) as listener:
+        port = listener.bind_to_random_port("tcp://127.0.0.1")
+        listener.unbind(f"tcp://127.0.0.1:{port}")
+        live = LiveSpectrum(f"tcp://127.0.0.1:{port}")
+        listener.subscribe(b"")
+        listener.connect(f"tcp://127.0.0.1:{port}")
+        samples = np.arange(MAX_SAMPLES + 100).astype(np.complex64)
+        while not listener.poll(20):
+            live.publish(samples)
+        assert np.array_equal(np.frombuffer(listener.recv(), np.complex64), samples[50:-50])
+
+
+def test_an_address_of_the_live_view_that_is_taken_is_told_before_the_run_starts():
+    with zmq.Context() as context, context.socket(zmq.PUB) as other:
+        address = f"tcp://127.0.0.1:{other.bind_to_random_port('tcp://127.0.0.1')}"
+        with pytest.raises(AddressInUseError, match=f"radio.spectrum_address {address}"):
+            RadioLab(lab_experiment((20.0,), radio={"spectrum_address": address}))
+
+
+def test_a_radio_without_samples_refuses_to_keep_or_show_them():
+    for radio in ({"keep_failed_iq": True}, {"spectrum_address": "tcp://127.0.0.1:5555"}):
+        with pytest.raises(ConfigurationError, match="need samples"):
+            RadioLab(lab_experiment((20.0,), "abstract", radio=radio))
