@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -27,6 +28,7 @@ from base_station.store.records import SpectrumRecord
 from base_station.store.run_store import RunStore
 from base_station.store.signals import unpacked
 from radio.numerology import Numerology, numerology_at
+from radio.recordings import META_SUFFIX, RECORDINGS, recording_name
 
 _OTHERS_STRENGTH, _OWN_STRENGTH = 0.15, 0.45
 
@@ -44,6 +46,8 @@ class BurstPage:
     styles: dict[str, ClientStyle]
     passes: int
     """ARQ passes of the client in the round."""
+    recording: Path | None
+    """Metadata of the burst's IQ, if that was kept."""
 
     @property
     def title(self) -> str:
@@ -59,7 +63,8 @@ class BurstPage:
     @property
     def outcome(self) -> list[tuple[str, str]]:
         """What became of it."""
-        return outcome_lines(self.burst, self.passes, self.numerology)
+        lines = outcome_lines(self.burst, self.passes, self.numerology)
+        return [*lines, ("IQ", f"{RECORDINGS}/{self.recording.name}")] if self.recording is not None else lines
 
     def png(self) -> bytes:
         """The picture as a PNG file."""
@@ -142,7 +147,15 @@ def burst_page(store: RunStore, burst: ReceivedBurst) -> BurstPage:
         numerology=numerology_at(experiment.radio.sample_rate_hz),
         styles=client_styles([member.name for member in experiment.clients.members]),
         passes=passes,
+        recording=_recording(store, burst),
     )
+
+
+def _recording(store: RunStore, burst: ReceivedBurst) -> Path | None:
+    record = burst.record
+    name = recording_name(record.round_index, record.client, record.window_index)
+    path = store.directory / RECORDINGS / (name + META_SUFFIX)
+    return path if path.is_file() else None
 
 
 def outcome_lines(burst: ReceivedBurst, passes: int, numerology: Numerology) -> list[tuple[str, str]]:
@@ -186,6 +199,6 @@ def _say(axes: Any, text: str) -> None:
 def _write(axes: Any, lines: Sequence[tuple[str, str]]) -> None:
     axes.set_axis_off()
     for place, (label, text) in enumerate(lines):
-        height = 1.0 - place / 12
+        height = 1.0 - place / 13
         axes.text(0.0, height, label, transform=axes.transAxes, va="top", color=rcParams["axes.labelcolor"])
         axes.text(0.42, height, text, transform=axes.transAxes, va="top")

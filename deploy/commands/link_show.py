@@ -114,6 +114,7 @@ def _document(page: BurstPage, path: Path) -> dict[str, Any]:
         "picture": str(path),
         "burst": burst.record,
         "passes": page.passes,
+        "recording": str(page.recording) if page.recording is not None else None,
         "constellation": _pairs(burst.points),
         "ideal_points": _pairs(burst.ideal_points),
         "channel_khz": burst.frequencies_khz(page.numerology).tolist(),

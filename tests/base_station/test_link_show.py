@@ -69,6 +69,15 @@ def test_the_numbers_of_a_burst_are_those_of_the_database(run, capsys):
     assert shown["spectrum_khz"][:2] == [-1000.0, -992.1875]
 
 
+def test_iq_that_was_kept_is_named(run, capsys):
+    recording = run / "iq" / "round-0002_client-edge-1_window-100.sigmf-meta"
+    recording.parent.mkdir()
+    recording.touch()
+    shown = [json.loads(show(capsys, run, "--round", t, "--client", "edge-1", "--json")) for t in (1, 2)]
+    assert [s["recording"] for s in shown] == [None, str(recording)]
+    assert f"iq/{recording.name}" in show(capsys, run, "--round", 2, "--client", "edge-1")
+
+
 def test_a_sounding_is_shown_on_a_page_of_its_own(run, capsys, tmp_path):
     out = tmp_path / "sounding.html"
     arguments = ("--round", 1, "--client", "edge-2", "--window", 2, "--out", out)
