@@ -64,7 +64,7 @@ class BurstPage:
     def outcome(self) -> list[tuple[str, str]]:
         """What became of it."""
         lines = outcome_lines(self.burst, self.passes, self.numerology)
-        return [*lines, ("IQ", f"{RECORDINGS}/{self.recording.name}")] if self.recording is not None else lines
+        return [*lines, ("IQ", "kept")] if self.recording is not None else lines
 
     def png(self) -> bytes:
         """The picture as a PNG file."""
@@ -201,4 +201,4 @@ def _write(axes: Any, lines: Sequence[tuple[str, str]]) -> None:
     for place, (label, text) in enumerate(lines):
         height = 1.0 - place / 13
         axes.text(0.0, height, label, transform=axes.transAxes, va="top", color=rcParams["axes.labelcolor"])
-        axes.text(0.42, height, text, transform=axes.transAxes, va="top")
+        axes.text(0.42, height, text, transform=axes.transAxes, va="top", in_layout=False)

@@ -103,6 +103,8 @@ def _tell(page: BurstPage, path: Path, as_json: bool) -> None:
     width = max(len(label) for label, _ in page.outcome)
     for label, text in page.outcome:
         print(f"  {label.ljust(width)}  {text}")
+    if page.recording is not None:
+        print(page.recording)
     print(path)
 
 
