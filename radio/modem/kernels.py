@@ -104,12 +104,17 @@ def block_soft_bits(
     soft = np.empty((n_blocks, len(places)), np.float32)
     sign = np.array([1.0, -1.0], np.float32)
     per_unit, middle = np.float32(1.0 / unit), np.float32(segments // 2)
-    first, last = np.float32(0), np.float32(segments - 1)
+    last = np.float32(segments - 1)
     bit = block = place = 0
     for k in range(len(symbols)):
         for dimension in range(dimensions):
             amplitude = symbols[k].imag if dimension else symbols[k].real
-            s = int(min(max(amplitude * per_unit + middle, first), last))
+            position = amplitude * per_unit + middle
+            s = 0  # also where the amplitude is no number
+            if position >= last:
+                s = segments - 1
+            elif position > 0.0:
+                s = int(position)
             for b in range(bits):
                 value = snr[k] * (slopes[s, b] * amplitude + offsets[s, b])
                 soft[block, places[place]] = value * sign[scrambling[bit]]

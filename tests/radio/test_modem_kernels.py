@@ -55,6 +55,13 @@ def test_soft_bits_are_right_far_outside_the_constellation_and_on_its_points(bit
     np.testing.assert_allclose(soft, plain_soft_bits(symbols, snr, bits_per_symbol), rtol=1e-3, atol=1e-3)
 
 
+def test_what_is_no_number_gives_no_soft_bit_and_harms_no_other():
+    symbols = np.array([1 + 1j, np.nan * (1 + 1j), complex(np.inf, -np.inf), -1 - 1j], np.complex64)
+    soft = Constellation.of(4).soft_bits(symbols, np.ones(4, np.float32))
+    np.testing.assert_allclose(soft[[0, 3]], plain_soft_bits(symbols[[0, 3]], np.ones(2), 4), rtol=1e-4)
+    assert not np.any(np.isfinite(soft[1]))
+
+
 @settings(max_examples=40, deadline=None)
 @given(SEEDS, st.integers(0, 50), st.integers(1, 9), st.integers(-20, 60))
 def test_fft_windows_are_turned_slices_of_the_stream_with_zeros_around(seed, n_samples, size, start):

@@ -1,0 +1,114 @@
+"""A window whose band is full: a burst of the greatest length in every grant, all at the same SNR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.bursts import BurstReport, DataBurst
+from protocol.random_streams import random_stream
+from radio.flowgraphs.receive import receive_branches
+from radio.flowgraphs.transmit import transmit_samples
+from radio.limits import SILENT_SAMPLES
+from radio.modem import MAX_BURST_SAMPLES, McsTable, burst_air_samples, max_blocks, modulate, receive, spectrum_db
+from radio.modem.trial import Impairments, Neighbour, Scene, noise_power, random_blocks, received, white_noise
+from radio.numerology import Numerology
+
+GRANT_RB = 6
+GUARD_RB = 1
+WINDOW_SAMPLES = 2**18 + 2048
+CLEAN_DB = 200.0
+MAX_CFO_HZ = 1900.0
+MAX_CLOCK_PPM = 20.0
+
+
+@dataclass(frozen=True)
+class FullBand:
+    """The bursts of a window, what they carry, and the window without noise (full rate, complex64)."""
+
+    numerology: Numerology
+    bursts: list[DataBurst]
+    blocks: list[list[bytes]]
+    clean: NDArray[np.complex64]
+
+    @property
+    def air_s(self) -> float:
+        """Seconds of the longest burst: the window counts as no longer, so duty is 100 %."""
+        return max(burst_air_samples(b, self.numerology) for b in self.bursts) / self.numerology.sample_rate_hz
+
+    def noisy(self, snr_db: float, seed: int) -> NDArray[np.complex64]:
+        """The window at this SNR per RB."""
+        power = noise_power(self.bursts[0], snr_db, self.numerology)
+        return self.clean + white_noise(random_stream(seed, "full band noise"), len(self.clean), power)
+
+    def lost_blocks(self, reports: Sequence[BurstReport]) -> float:
+        """Share of the blocks that did not arrive."""
+        lost = [self.lost_blocks_of(position, report) for position, report in enumerate(reports)]
+        return sum(lost) / len(lost)
+
+    def lost_blocks_of(self, position: int, report: BurstReport) -> float:
+        """The same of one burst."""
+        sent = self.blocks[position]
+        if any(got not in (None, content) for got, content in zip(report.blocks, sent, strict=True)):
+            raise AssertionError(f"burst {report.burst_id}: a wrong block passed its CRC")
+        return report.blocks.count(None) / len(sent)
+
+
+def full_band(mcs: str, numerology: Numerology, seed: int = 1) -> FullBand:
+    """As many grants of ``GRANT_RB`` RBs as the band holds with guards between; random carrier and clock offsets."""
+    rng = random_stream(seed, "full band", mcs)
+    starts = range(0, numerology.rb_total - GRANT_RB + 1, GRANT_RB + GUARD_RB)
+    ppm = [float(rng.uniform(-MAX_CLOCK_PPM, MAX_CLOCK_PPM)) for _ in starts]
+    bursts = [
+        DataBurst(
+            client=f"client-{index}",
+            burst_id=int(rng.integers(2**62)),
+            rb_start=start,
+            rb_count=GRANT_RB,
+            mcs=mcs,
+            block_ids=list(range(max_blocks(start, GRANT_RB, mcs, numerology, MAX_BURST_SAMPLES))),
+            clock_offset_ppm=ppm[index],
+        )
+        for index, start in enumerate(starts)
+    ]
+    blocks = [random_blocks(rng, burst) for burst in bursts]
+    first, *others = (
+        Neighbour(b, content, 0.0, float(rng.uniform(1100, 3000)), float(rng.uniform(-MAX_CFO_HZ, MAX_CFO_HZ)), p)
+        for b, content, p in zip(bursts, blocks, ppm, strict=True)
+    )
+    impairments = Impairments(CLEAN_DB, first.start, first.cfo_hz, first.clock_ppm, tail=WINDOW_SAMPLES)
+    stream = received(rng, first.burst, first.blocks, impairments, numerology, Scene(neighbours=tuple(others)))
+    return FullBand(numerology, bursts, blocks, stream[:WINDOW_SAMPLES])
+
+
+def receive_all(band: FullBand, samples: NDArray[np.complex64]) -> list[BurstReport]:
+    """Flowgraph and modem, as the base station runs them, in one process."""
+    spectrum_db(samples)
+    branches = receive_branches(band.bursts, samples, band.numerology, GUARD_RB)
+    return [receive(burst, branch, band.numerology) for burst, branch in zip(band.bursts, branches, strict=True)]
+
+
+def threshold_db(band: FullBand, block_error_rate: float = 0.1, steps: int = 9) -> float:
+    """SNR at which about ``block_error_rate`` of the blocks are lost, by bisection."""
+    low, high = -3.0, 37.0
+    for step in range(steps):
+        middle = 0.5 * (low + high)
+        lost = band.lost_blocks(receive_all(band, band.noisy(middle, step)))
+        low, high = (middle, high) if lost > block_error_rate else (low, middle)
+    return high
+
+
+def spectral_efficiency(mcs: str) -> float:
+    """Information bits per symbol."""
+    scheme = McsTable.load()[mcs]
+    return scheme.bits_per_symbol * scheme.code_rate
+
+
+def transmit_all(band: FullBand) -> None:
+    """Modulator and flowgraph of every client."""
+    for burst, blocks in zip(band.bursts, band.blocks, strict=True):
+        baseband = modulate(burst, blocks, band.numerology)
+        transmit_samples(burst, baseband, band.numerology, GUARD_RB, SILENT_SAMPLES, WINDOW_SAMPLES)
