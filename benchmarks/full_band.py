@@ -87,7 +87,7 @@ def full_band(mcs: str, numerology: Numerology, seed: int = 1) -> FullBand:
 def receive_all(band: FullBand, samples: NDArray[np.complex64]) -> list[BurstReport]:
     """Flowgraph and modem, as the base station runs them, in one process."""
     spectrum_db(samples)
-    branches = receive_branches(band.bursts, samples, band.numerology, GUARD_RB)
+    branches = receive_branches(band.bursts, samples, band.numerology)
     return [receive(burst, branch, band.numerology) for burst, branch in zip(band.bursts, branches, strict=True)]
 
 
@@ -111,4 +111,4 @@ def transmit_all(band: FullBand) -> None:
     """Modulator and flowgraph of every client."""
     for burst, blocks in zip(band.bursts, band.blocks, strict=True):
         baseband = modulate(burst, blocks, band.numerology)
-        transmit_samples(burst, baseband, band.numerology, GUARD_RB, SILENT_SAMPLES, WINDOW_SAMPLES)
+        transmit_samples(burst, baseband, band.numerology, SILENT_SAMPLES, WINDOW_SAMPLES)

@@ -43,7 +43,6 @@ RECEIVER_STAGES = {
     "benchmarks.full_band.receive_branches": "flowgraph",
     "benchmarks.full_band.spectrum_db": "flowgraph",
     "radio.modem.receiver.training_grid": "detect",
-    "radio.modem.receiver.band_limit": "detect",
     "radio.modem.receiver.detect": "detect",
     "radio.modem.observation.demodulate_grid": "OFDM",
     "radio.modem.receiver.observe_data": "track",

@@ -20,7 +20,6 @@ from radio.flowgraphs.filters import receive_taps, transmit_taps
 from radio.modem import burst_decimation
 from radio.numerology import Numerology
 
-GUARD_RB = 1
 PACKET_BYTES = 96
 LENGTH_TAG = "packet_length"
 BITS_PER_SYMBOL = 2
@@ -30,13 +29,12 @@ BITS_PER_SYMBOL = 2
 def receive(bursts: Sequence[Burst], samples: NDArray[np.complex64], numerology: Numerology) -> int:
     """Run a filter and a stock receiver per grant over a window's ``samples``; returns the packets that came out."""
     graph = gr.top_block("stock receivers")
-    padded = np.concatenate([samples, np.zeros(8192, np.complex64)])
-    origin = memory_stream.source(padded)
+    origin = memory_stream.source(samples, len(samples) + 8192)
     sinks = []
     for burst in bursts:
         branch = filter.freq_xlating_fir_filter_ccf(
             burst_decimation(burst, numerology),
-            receive_taps(numerology, burst, GUARD_RB).tolist(),
+            receive_taps(numerology, burst).tolist(),
             numerology.centre_hz(burst.rb_start, burst.rb_count),
             numerology.sample_rate_hz,
         )
@@ -56,7 +54,7 @@ def transmit(bursts: Sequence[Burst], n_samples: int, numerology: Numerology, se
     kept: list[Any] = []
     for index, burst in enumerate(bursts):
         interpolation = burst_decimation(burst, numerology)
-        taps = transmit_taps(numerology, burst, GUARD_RB)
+        taps = transmit_taps(numerology, burst)
         content = np.random.default_rng([seed, index]).integers(0, 256, _content_bytes(n_samples // interpolation))
         origin = blocks.vector_source_b(content.tolist(), False)
         packets = blocks.stream_to_tagged_stream(gr.sizeof_char, 1, PACKET_BYTES, LENGTH_TAG)
@@ -68,7 +66,9 @@ def transmit(bursts: Sequence[Burst], n_samples: int, numerology: Numerology, se
         kept += [origin, packets, modem, shaping, rotator]
     graph.connect(total, blocks.head(gr.sizeof_gr_complex, n_samples), sink.block)
     graph.run()
-    return sink.take()
+    sent = np.empty(n_samples, np.complex64)
+    sink.read_into(sent)
+    return sent
 
 
 def packets_sent(bursts: Sequence[Burst], n_samples: int, numerology: Numerology) -> int:

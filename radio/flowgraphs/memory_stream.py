@@ -12,18 +12,20 @@ import numpy as np
 from gnuradio import blocks, gr
 from numpy.typing import NDArray
 
-CHUNK = 1024
-"""Output samples of every filter call; see ``fix_chunks``."""
+from protocol.errors import RadioError
+
+ITEM = gr.sizeof_gr_complex
 
 
-def source(samples: NDArray[np.complex64]) -> gr.basic_block:
-    """Source block that plays ``samples`` (complex64) once."""
+def source(samples: NDArray[np.complex64], length: int) -> gr.basic_block:
+    """Source block that plays ``samples`` (complex64) once, then zeros up to ``length`` samples in all."""
     descriptor = os.memfd_create("samples", os.MFD_CLOEXEC)
+    os.ftruncate(descriptor, ITEM * length)
     view = np.ascontiguousarray(samples, np.complex64).data.cast("B")
     while view:
         view = view[os.write(descriptor, view) :]
     os.lseek(descriptor, 0, os.SEEK_SET)
-    return blocks.file_descriptor_source(gr.sizeof_gr_complex, descriptor, False)
+    return blocks.file_descriptor_source(ITEM, descriptor, False)
 
 
 class Sink:
@@ -32,22 +34,25 @@ class Sink:
     def __init__(self) -> None:
         self._descriptor = os.memfd_create("samples", os.MFD_CLOEXEC)
         # The block closes the descriptor it is given when it is destroyed.
-        self.block: gr.basic_block = blocks.file_descriptor_sink(gr.sizeof_gr_complex, os.dup(self._descriptor))
+        self.block: gr.basic_block = blocks.file_descriptor_sink(ITEM, os.dup(self._descriptor))
 
-    def take(self) -> NDArray[np.complex64]:
-        """All samples that arrived, complex64; closes the memory file."""
-        size = os.fstat(self._descriptor).st_size
-        data = np.empty(size // gr.sizeof_gr_complex, np.complex64)
-        os.preadv(self._descriptor, [data.data.cast("B")], 0)
+    def read_into(self, out: NDArray[np.complex64], skip: int = 0) -> None:
+        """Fill ``out`` (contiguous complex64) with what arrived after the first ``skip`` samples; only once.
+
+        Raises RadioError if fewer samples arrived.
+        """
+        view = out.data.cast("B")
+        count = os.preadv(self._descriptor, [view], ITEM * skip)
         os.close(self._descriptor)
-        return data
+        if count < len(view):
+            raise RadioError(f"a flowgraph ended {(len(view) - count) // ITEM} samples early; run it again")
 
 
-def fix_chunks(block: gr.basic_block) -> None:
-    """Make ``block`` produce exactly ``CHUNK`` samples per call.
+def fix_chunks(block: gr.basic_block, chunk: int) -> None:
+    """Make ``block`` produce exactly ``chunk`` samples per call.
 
     Rotators renormalise at the end of every call: with chunks left to thread timing the same window would differ
     in its last bits from run to run.
     """
-    block.set_output_multiple(CHUNK)
-    block.set_max_noutput_items(CHUNK)
+    block.set_output_multiple(chunk)
+    block.set_max_noutput_items(chunk)

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from protocol.bursts import Burst
 from radio.flowgraphs.filters import receive_taps
-from radio.flowgraphs.memory_stream import CHUNK, Sink, fix_chunks, source
+from radio.flowgraphs.memory_stream import Sink, fix_chunks, source
 from radio.modem.layout import burst_decimation
 from radio.numerology import Numerology
+
+CHUNK = 1024
+"""Output samples of every filter call."""
 
 
 def receive_branches(
@@ -28,33 +31,30 @@ def receive_branches(
     """
     if not bursts:
         return []
-    decimations = [burst_decimation(burst, numerology) for burst in bursts]
-    taps = [receive_taps(numerology, burst) for burst in bursts]
+    longest_filter = max(len(receive_taps(numerology, burst)) for burst in bursts)
+    # Every branch must get whole chunks up to its last sample plus its filter's delay.
+    unit = CHUNK * max(burst_decimation(burst, numerology) for burst in bursts)
     graph = gr.top_block("receive")
-    origin = source(_padded(samples, max(len(branch) for branch in taps), CHUNK * max(decimations)))
-    sinks = []
-    for burst, decimation, branch_taps in zip(bursts, decimations, taps, strict=True):
-        centre_hz = numerology.centre_hz(burst.rb_start, burst.rb_count)
-        branch = filter.freq_xlating_fir_filter_ccf(
-            decimation, branch_taps.tolist(), centre_hz, numerology.sample_rate_hz
-        )
-        fix_chunks(branch)
-        sink = Sink()
-        graph.connect(origin, branch, sink.block)
-        sinks.append(sink)
+    origin = source(samples, unit * (-(-(len(samples) + longest_filter) // unit) + 1))
+    sinks = [_connect_branch(graph, origin, burst, numerology) for burst in bursts]
     graph.run()
-    return [
-        _without_delay(sink.take(), (len(branch_taps) - 1) // 2 // decimation, len(samples) // decimation)
-        for sink, branch_taps, decimation in zip(sinks, taps, decimations, strict=True)
-    ]
+    return [_branch(sink, burst, len(samples), numerology) for sink, burst in zip(sinks, bursts, strict=True)]
 
 
-def _padded(samples: NDArray[np.complex64], tail: int, unit: int) -> NDArray[np.complex64]:
-    """Zeros behind: every branch must get whole chunks up to its last sample plus its filter's delay."""
-    padded = np.zeros(unit * (-(-(len(samples) + tail) // unit) + 1), np.complex64)
-    padded[: len(samples)] = samples
-    return padded
+def _connect_branch(graph: gr.top_block, origin: gr.basic_block, burst: Burst, numerology: Numerology) -> Sink:
+    centre_hz = numerology.centre_hz(burst.rb_start, burst.rb_count)
+    taps = receive_taps(numerology, burst).tolist()
+    branch = filter.freq_xlating_fir_filter_ccf(
+        burst_decimation(burst, numerology), taps, centre_hz, numerology.sample_rate_hz
+    )
+    fix_chunks(branch, CHUNK)
+    sink = Sink()
+    graph.connect(origin, branch, sink.block)
+    return sink
 
 
-def _without_delay(samples: NDArray[np.complex64], delay: int, length: int) -> NDArray[np.complex64]:
-    return samples[delay : delay + length]
+def _branch(sink: Sink, burst: Burst, n_samples: int, numerology: Numerology) -> NDArray[np.complex64]:
+    decimation = burst_decimation(burst, numerology)
+    branch = np.empty(n_samples // decimation, np.complex64)
+    sink.read_into(branch, skip=(len(receive_taps(numerology, burst)) - 1) // 2 // decimation)
+    return branch

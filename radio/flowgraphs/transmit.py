@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from protocol.bursts import Burst
 from radio.flowgraphs.filters import Taps, transmit_taps
-from radio.flowgraphs.memory_stream import CHUNK, Sink, fix_chunks, source
+from radio.flowgraphs.memory_stream import Sink, fix_chunks, source
 from radio.modem.layout import burst_decimation
 from radio.numerology import Numerology
+
+CHUNK = 4096
+"""Samples of every call of a block."""
 
 
 def transmit_samples(
@@ -30,21 +33,21 @@ def transmit_samples(
     taps = transmit_taps(numerology, burst)
     delay = (len(taps) - 1) // 2
     shift_hz = numerology.centre_hz(burst.rb_start, burst.rb_count) + burst.cfo_correction_hz
-    played = _run(np.asarray(baseband, np.complex64), taps, interpolation, shift_hz / numerology.sample_rate_hz)
-    length = len(baseband) * interpolation + 2 * delay
     window = np.zeros(n_samples, np.complex64)
-    first = start - delay
-    window[first : first + length] = played[:length]
+    burst_window = window[start - delay :][: len(baseband) * interpolation + 2 * delay]
+    _run(baseband, taps, interpolation, shift_hz / numerology.sample_rate_hz, burst_window)
     return window
 
 
 def _run(
-    baseband: NDArray[np.complex64], taps: Taps, interpolation: int, cycles_per_sample: float
-) -> NDArray[np.complex64]:
-    needed = len(baseband) * interpolation + len(taps) - 1
-    whole = CHUNK * (-(-needed // CHUNK) + 1)
-    padded = np.zeros(whole // interpolation, np.complex64)
-    padded[: len(baseband)] = baseband
+    baseband: NDArray[np.complex64],
+    taps: Taps,
+    interpolation: int,
+    cycles_per_sample: float,
+    out: NDArray[np.complex64],
+) -> None:
+    """Fill ``out`` with the first samples of the flowgraph's output."""
+    whole = CHUNK * (-(-len(out) // CHUNK) + 1)
     graph = gr.top_block("transmit")
     # Padded here to whole polyphase arms: the block would put its zeros in front, which delays.
     arms = np.pad(taps, (0, -len(taps) % interpolation))
@@ -52,7 +55,7 @@ def _run(
     rotator = blocks.rotator_cc(2.0 * math.pi * cycles_per_sample)
     sink = Sink()
     for block in (shaping, rotator):
-        fix_chunks(block)
-    graph.connect(source(padded), shaping, rotator, sink.block)
+        fix_chunks(block, CHUNK)
+    graph.connect(source(baseband, whole // interpolation), shaping, rotator, sink.block)
     graph.run()
-    return sink.take()
+    sink.read_into(out)
