@@ -1,8 +1,8 @@
 """What a burst consists of: training symbols, data symbols, pilots, and how many samples that makes.
 
-Both ends derive the layout from the grant alone. The pattern, counted in loaded subcarriers: resource
-element ``(symbol m, loaded index i)`` of the data part is a pilot where ``(i + 5 m) mod 16 = 0``, so
-pilots take 1/16 of the elements and visit every subcarrier. Source: ours.
+Both ends derive the layout from the grant alone. Pilots, counted in loaded subcarriers: resource element
+``(symbol m, loaded index i)`` of the data part is one where ``(i + step m) mod period = 0``, so that they take
+``1 / period`` of the elements and visit every subcarrier. A wide grant has enough of them sparse. Source: ours.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,21 @@ from radio.numerology import Numerology
 
 MAX_BURST_SAMPLES = 2**18 - 4096
 """Longest burst, full-rate samples; the rest of 2^18 is for filter tails, zeros and slow clocks."""
-PILOT_PERIOD = 16
-PILOT_STEP = 5
 SOUNDING_SYMBOLS = 12
+DATA_TRAINING_SYMBOLS = 2
 DETECTION_RB_SYMBOLS = 16
 """RBs times symbols a receiver correlates over: enough energy at 0 dB in any grant."""
+
+
+class PilotPattern(NamedTuple):
+    """See above; ``step`` has no factor in common with ``period``."""
+
+    period: int
+    step: int
+
+
+PILOT_PATTERNS = {1: PilotPattern(16, 5), 8: PilotPattern(32, 13), 16: PilotPattern(64, 27)}
+"""From so many RBs on: about two pilots in each symbol and more, but in the narrowest grants."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,7 @@ class BurstLayout:
     detection_symbols: int
     """The first this many training symbols are what the receiver searches for."""
     data_symbols: int
+    pilots: PilotPattern
     decimation: int
     fft_size: int
     """At the branch rate, as is ``cp``."""
@@ -75,7 +87,7 @@ class BurstLayout:
         """True where the data part holds a pilot, shape (data_symbols, loaded subcarriers)."""
         symbol = np.arange(self.data_symbols)[:, None]
         index = np.arange(len(self.subcarriers))[None, :]
-        mask: NDArray[np.bool_] = (index + PILOT_STEP * symbol) % PILOT_PERIOD == 0
+        mask: NDArray[np.bool_] = (index + self.pilots.step * symbol) % self.pilots.period == 0
         return mask
 
 
@@ -101,13 +113,14 @@ def burst_layout(burst: Burst, numerology: Numerology) -> BurstLayout:
     data_symbols = 0
     if isinstance(burst, DataBurst):
         mcs = McsTable.load()[burst.mcs]
-        data_symbols = _data_symbols(len(loaded), len(burst.block_ids), mcs)
+        data_symbols = _data_symbols(len(loaded), burst.rb_count, len(burst.block_ids), mcs)
     return BurstLayout(
         subcarriers=loaded,
         rb_of_subcarrier=rb_of,
         training_symbols=_training_symbols(burst.rb_count, sounding=isinstance(burst, SoundingBurst)),
         detection_symbols=_detection_symbols(burst.rb_count),
         data_symbols=data_symbols,
+        pilots=_pilot_pattern(burst.rb_count),
         decimation=decimation,
         fft_size=numerology.fft_size // decimation,
         cp=numerology.cp // decimation,
@@ -137,8 +150,8 @@ def burst_coded_bits(burst: Burst, numerology: Numerology) -> int:
         return 0
     mcs = McsTable.load()[burst.mcs]
     loaded, _ = _loaded(numerology, burst.rb_start, burst.rb_count)
-    symbols = _data_symbols(len(loaded), len(burst.block_ids), mcs)
-    return _data_elements(len(loaded), symbols) * mcs.bits_per_symbol
+    symbols = _data_symbols(len(loaded), burst.rb_count, len(burst.block_ids), mcs)
+    return _data_elements(len(loaded), burst.rb_count, symbols) * mcs.bits_per_symbol
 
 
 def max_blocks(
@@ -150,13 +163,13 @@ def max_blocks(
     symbols = limit_samples // numerology.symbol_samples - _training_symbols(rb_count, sounding=False)
     if symbols <= 0:
         return 0
-    return _data_elements(len(loaded), symbols) * scheme.bits_per_symbol // scheme.block_coded_bits
+    return _data_elements(len(loaded), rb_count, symbols) * scheme.bits_per_symbol // scheme.block_coded_bits
 
 
 def burst_symbols(rb_start: int, rb_count: int, mcs: str, n_blocks: int, numerology: Numerology) -> int:
     """OFDM symbols, training included, of a data burst of ``n_blocks`` blocks."""
     loaded, _ = _loaded(numerology, rb_start, rb_count)
-    data = _data_symbols(len(loaded), n_blocks, McsTable.load()[mcs])
+    data = _data_symbols(len(loaded), rb_count, n_blocks, McsTable.load()[mcs])
     return _training_symbols(rb_count, sounding=False) + data
 
 
@@ -193,25 +206,34 @@ def _detection_symbols(rb_count: int) -> int:
 
 
 def _training_symbols(rb_count: int, *, sounding: bool) -> int:
-    return max(SOUNDING_SYMBOLS if sounding else 4, _detection_symbols(rb_count))
+    return max(SOUNDING_SYMBOLS if sounding else DATA_TRAINING_SYMBOLS, _detection_symbols(rb_count))
 
 
 def _block_elements(n_blocks: int, mcs: Mcs) -> int:
     return -(-n_blocks * mcs.block_coded_bits // mcs.bits_per_symbol)
 
 
-def _data_elements(n_loaded: int, symbols: int) -> int:
+def _pilot_pattern(rb_count: int) -> PilotPattern:
+    return PILOT_PATTERNS[max(fewest for fewest in PILOT_PATTERNS if fewest <= rb_count)]
+
+
+@lru_cache(maxsize=1024)
+def _elements_until(n_loaded: int, pilots: PilotPattern) -> NDArray[np.int64]:
+    """Data resource elements of the first 0, 1, ... ``period`` data symbols."""
+    symbol = np.arange(pilots.period)[:, None]
+    is_data = (np.arange(n_loaded) + pilots.step * symbol) % pilots.period != 0
+    return np.concatenate([[0], np.cumsum(np.count_nonzero(is_data, axis=1))])
+
+
+def _data_elements(n_loaded: int, rb_count: int, symbols: int) -> int:
     """Data resource elements of ``symbols`` data symbols: all elements less the pilots."""
-    periods, rest = divmod(symbols, PILOT_PERIOD)
-    offsets = (np.arange(n_loaded)[None, :] + PILOT_STEP * np.arange(rest)[:, None]) % PILOT_PERIOD
-    return periods * n_loaded * (PILOT_PERIOD - 1) + int(np.count_nonzero(offsets))
+    until = _elements_until(n_loaded, _pilot_pattern(rb_count))
+    periods, rest = divmod(symbols, len(until) - 1)
+    return int(periods * until[-1] + until[rest])
 
 
-def _data_symbols(n_loaded: int, n_blocks: int, mcs: Mcs) -> int:
+def _data_symbols(n_loaded: int, rb_count: int, n_blocks: int, mcs: Mcs) -> int:
     """Fewest data symbols that hold ``n_blocks``."""
-    needed = _block_elements(n_blocks, mcs)
-    periods = needed // (n_loaded * (PILOT_PERIOD - 1))
-    symbols = periods * PILOT_PERIOD
-    while _data_elements(n_loaded, symbols) < needed:
-        symbols += 1
-    return symbols
+    until = _elements_until(n_loaded, _pilot_pattern(rb_count))
+    periods, rest = divmod(_block_elements(n_blocks, mcs), int(until[-1]))
+    return periods * (len(until) - 1) + int(np.searchsorted(until, rest))

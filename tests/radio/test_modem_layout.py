@@ -91,11 +91,12 @@ def test_max_blocks_fill_the_limit_but_do_not_pass_it(grant, mcs, limit):
     assert burst_air_samples(data_burst(*grant, mcs, blocks + 1), DEFAULT_2MSPS) > limit
 
 
-@pytest.mark.parametrize("rb_count", [1, 7, 28])
-def test_pilots_are_a_sixteenth_and_visit_every_subcarrier(rb_count):
-    layout = burst_layout(data_burst(0, rb_count, "bpsk-1/2", 3), DEFAULT_2MSPS)
-    mask = layout.pilot_mask()[: 16 * (layout.data_symbols // 16)]
-    assert np.all(mask.sum(axis=0) == len(mask) // 16)
+@pytest.mark.parametrize(("rb_count", "period"), [(1, 16), (7, 16), (8, 32), (15, 32), (16, 64), (28, 64)])
+def test_pilots_are_one_element_of_a_period_and_visit_every_subcarrier(rb_count, period):
+    layout = burst_layout(data_burst(0, rb_count, "bpsk-1/2", 8), DEFAULT_2MSPS)
+    mask = layout.pilot_mask()[: period * (layout.data_symbols // period)]
+    assert len(mask) > 0
+    assert np.all(mask.sum(axis=0) == len(mask) // period)
 
 
 @pytest.mark.parametrize("tx_gain_db", [0.0, -13.0])
