@@ -100,6 +100,13 @@ check_environment() {
         die "GNU Radio or torch does not load in the new environment: $(tail -n 1 "$LOG")"
 }
 
+# Otherwise every process of the first run would do it for itself.
+compile_modem() {
+    say "compiling the modem"
+    "$VENV/bin/python" -m radio.modem.compile_kernels >>"$LOG" 2>&1 ||
+        die "the modem does not compile: $(tail -n 1 "$LOG"); the log is $LOG"
+}
+
 gnuradio_file() { "$VENV/bin/python" -c 'import importlib.util as u; print(u.find_spec("gnuradio.gr").origin)'; }
 
 main() {
@@ -118,6 +125,7 @@ main() {
     create_environment
     install_python_packages
     check_environment
+    compile_modem
     printf '%s\n' "$(fingerprint)" "$(gnuradio_file)" >"$STAMP.new"
     mv "$STAMP.new" "$STAMP"
     say "done"
