@@ -1,7 +1,7 @@
 """Block error rate of every MCS against SNR, measured with this modem over a flat AWGN channel.
 
 The shipped file ``radio/data/link_tables.json`` says how it was made; ``python -m radio.measure_link_tables``
-makes it again. SNR is received power per RB over noise power per RB.
+makes it again. SNR is received power over noise power of a loaded subcarrier, which is what a receiver measures per RB.
 """
 
 from __future__ import annotations
@@ -34,23 +34,31 @@ class LinkPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the tables were made."""
+    """How the tables of a codec were made."""
 
     date: str
     command: str
     versions: dict[str, str]
     seed: int
+    block_bytes: int
+    """Payload of a code block; follows from the MCS, as does the codec."""
     rb_count: int
-    blocks_per_burst: int
-    bursts_per_point: int
+    payload_bits: int
+    """Of a burst, about: rounded to whole blocks, less where the longest burst holds less."""
+    most_bursts: int
+    """Bursts of a point at which few blocks are lost; fewer elsewhere."""
     channel: str
 
 
-class LinkTablesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file's content: points per MCS, ascending in SNR."""
+class CodecTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Points per MCS, ascending in SNR."""
 
     provenance: Provenance
     points: dict[str, list[LinkPoint]]
+
+
+LinkTablesFile = dict[CodecName, CodecTables]
+"""The file's content."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ class LinkTables:
     """Interpolated tables; linear in the logarithm of the rate, made monotone."""
 
     curves: dict[str, _Curve]
-    provenance: Provenance
+    provenance: dict[CodecName, Provenance]
 
     @staticmethod
     @lru_cache(maxsize=4)
@@ -74,19 +82,21 @@ class LinkTables:
         """Read a table file. Raises DataError if it is missing, damaged or empty."""
         try:
             content = msgspec.json.decode(path.read_bytes(), type=LinkTablesFile)
-            curves = {mcs: _curve(points) for mcs, points in content.points.items()}
+            if not content:
+                raise ValueError("it holds no table")
+            curves = {mcs: _curve(points) for tables in content.values() for mcs, points in tables.points.items()}
         except (OSError, msgspec.MsgspecError, ValueError) as error:
             raise DataError(
                 f"{path}: link tables cannot be read: {error}; make them with python -m radio.measure_link_tables"
             ) from error
-        return LinkTables(curves, content.provenance)
+        return LinkTables(curves, {codec: tables.provenance for codec, tables in content.items()})
 
     def of(self, codec: CodecName) -> LinkTables:
         """The tables of one codec's schemes. Raises DataError if none of them was measured."""
         names = [scheme.name for scheme in McsTable.load().of(codec) if scheme.name in self.curves]
         if not names:
             raise DataError(f"the link tables hold no scheme of codec '{codec}'; choose another radio.codec")
-        return LinkTables({name: self.curves[name] for name in names}, self.provenance)
+        return LinkTables({name: self.curves[name] for name in names}, {codec: self.provenance[codec]})
 
     @property
     def mcs_names(self) -> tuple[str, ...]:
