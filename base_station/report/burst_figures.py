@@ -66,7 +66,7 @@ def soft_bits_figure(data: RunData) -> Picture | None:
     return Picture(
         "soft_bits", "How sure the receiver was of each bit, before decoding",
         "Share of soft bits, the logarithm of P(0) / P(1), in the same bursts; the outermost bars hold everything "
-        f"beyond {SOFT_BIT_REACH:g}. A burst whose soft bits crowd around zero cannot be decoded.",
+        f"beyond {SOFT_BIT_REACH:g}. A burst whose soft bits crowd around zero cannot be decoded by itself.",
         _panels(shown, draw, 5.0, 0.5, "soft_bits", "Histograms of soft bits"),
         [DataTable("soft_bits", ["client", "from", "to", "count"], rows)],
     )  # fmt: skip

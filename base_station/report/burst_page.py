@@ -178,7 +178,10 @@ def outcome_lines(burst: ReceivedBurst, passes: int, numerology: Numerology) -> 
             ("EVM", number(r.evm_db, 1, "dB")),
         ]
     if r.kind == "data":
-        lines.append(("blocks", f"{r.blocks} sent, {r.blocks_failed} failed, {r.blocks_combined} combined"))
+        lines += [
+            ("blocks", f"{r.blocks} sent, {r.blocks_failed} failed"),
+            ("by combining", f"{r.blocks_combined} blocks"),
+        ]
     return [*lines, ("clipped samples", str(r.clipped_samples))]
 
 
@@ -199,6 +202,6 @@ def _say(axes: Any, text: str) -> None:
 def _write(axes: Any, lines: Sequence[tuple[str, str]]) -> None:
     axes.set_axis_off()
     for place, (label, text) in enumerate(lines):
-        height = 1.0 - place / 13
+        height = 1.0 - place / 14
         axes.text(0.0, height, label, transform=axes.transAxes, va="top", color=rcParams["axes.labelcolor"])
         axes.text(0.42, height, text, transform=axes.transAxes, va="top", in_layout=False)

@@ -135,7 +135,7 @@ def last_bursts_table(data: RunData) -> PrintedTable:
         "client": lambda b: b.client, "round": lambda b: str(b.round_index), "window": lambda b: str(b.window_index),
         "pass": lambda b: str(b.pass_index + 1), "MCS": lambda b: b.mcs,
         "RBs": lambda b: f"{b.rb_start} to {b.rb_start + b.rb_count - 1}",
-        "carrier offset": lambda b: number(b.cfo_hz, 0, "Hz"), "SNR": lambda b: number(b.snr_db, 1, "dB"),
+        "carrier offset": lambda b: number(b.cfo_hz, 1, "Hz"), "SNR": lambda b: number(b.snr_db, 1, "dB"),
         "EVM": lambda b: number(b.evm_db, 1, "dB"), "blocks": lambda b: str(b.blocks),
         "failed": lambda b: str(b.blocks_failed), "combined": lambda b: str(b.blocks_combined),
         "on air": lambda b: bits(b.air_bits),
