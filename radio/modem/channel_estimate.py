@@ -1,20 +1,26 @@
-"""Channel estimate from training: residual offsets, then LMMSE smoothing over subcarriers."""
+"""Channel estimate: residual offsets from training, LMMSE smoothing over subcarriers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, linalg
 
 from radio.modem.layout import BurstLayout
 from radio.modem.peaks import vertex
 
-EARLIEST_DELAY_S = -5e-6
-LATEST_DELAY_S = 7e-6
-"""Prior of the power delay profile, uniform around the mean delay: filter tails and echoes within the prefix."""
+SPREADS_S = (0.02e-6, 0.06e-6, 0.17e-6, 0.5e-6, 1.3e-6, 3e-6)
+"""Delay spreads tried: a flat channel whose timing is not quite known, up to echoes over the whole prefix."""
+LATEST_DELAY_S = 15e-6
+"""Between a profile's first path and its last: a prefix, and what the mean delay may be wrong by."""
+SMALLEST_ERROR = 1e-6
+"""Of a raw estimate, relative to its power: below, rounding decides."""
+RELATIVE_SPACING = 0.45
+"""Of a prior's paths, in delays the burst can resolve: a continuous profile is not told from it."""
 DRIFT_REACH_PPM = 75.0
 DRIFT_STEPS = 31
 
@@ -57,29 +63,76 @@ def slope_reach_of(layout: BurstLayout) -> float:
 
 
 def mean_delay(channel: NDArray[np.complex64], subcarriers: NDArray[np.int64], fft_size: int) -> float:
-    """Energy-weighted delay of a channel estimate, branch samples."""
+    """Energy-weighted delay of a channel estimate (weigh it where errors differ), branch samples."""
     adjacent = np.diff(subcarriers) == 1
     turn = np.angle(np.sum((channel[1:] * np.conj(channel[:-1]))[adjacent]))
     return float(-turn * fft_size / (2.0 * np.pi))
 
 
-def smooth_channel(raw: NDArray[np.complex64], noise_to_signal: float, layout: BurstLayout) -> NDArray[np.complex64]:
-    """LMMSE estimate from the raw one, whose relative error power per subcarrier is ``noise_to_signal``."""
-    delay = mean_delay(raw, layout.subcarriers, layout.fft_size)
+def rb_noise(residual: NDArray[Any], freedom: NDArray[Any], layout: BurstLayout) -> NDArray[np.float64]:
+    """Noise power of each RB from each subcarrier's summed ``residual`` power and the degrees of ``freedom`` in it."""
+    rb, n_rb = layout.rb_of_subcarrier, layout.rb_count
+    noise: NDArray[np.float64] = np.bincount(rb, residual, n_rb) / np.bincount(rb, freedom, n_rb)
+    return noise + np.finfo(np.float32).tiny
+
+
+def smooth_channel(
+    raw: NDArray[np.complex64], error: NDArray[np.float64], layout: BurstLayout
+) -> NDArray[np.complex64]:
+    """LMMSE estimate from the raw one, whose error power on each subcarrier is ``error``, shape (subcarriers,).
+
+    The prior is an exponential power delay profile around the raw estimate's mean delay, of the one of ``SPREADS_S``
+    under which the raw estimate is likeliest.
+    """
+    weight = 1.0 / np.maximum(error, SMALLEST_ERROR * np.mean(np.abs(raw) ** 2))
+    delay = mean_delay(raw * weight, layout.subcarriers, layout.fft_size)
     turn = np.exp(2j * np.pi * delay / layout.fft_size * layout.subcarriers)
-    values, vectors = _prior(tuple(layout.subcarriers.tolist()), layout.sample_rate_hz / layout.fft_size)
-    shrink = values / (values + noise_to_signal)
-    smooth = vectors @ (shrink * (vectors.conj().T @ (raw * turn)))
-    result: NDArray[np.complex64] = (smooth / turn).astype(np.complex64)
+    power = max(float(np.sum(np.abs(raw) ** 2 * weight - 1.0) / np.sum(weight)), 0.05 / float(np.mean(weight)))
+    priors = _priors(tuple(layout.subcarriers.tolist()), layout.sample_rate_hz / layout.fft_size)
+    fits = [_fitted(prior, raw * turn, weight, power) for prior in priors]
+    best = max(fits, key=lambda fit: fit.evidence)
+    result: NDArray[np.complex64] = (best.channel / turn).astype(np.complex64)
     return result
 
 
+class _Prior(NamedTuple):
+    """A channel made of independent paths, equally spaced in delay."""
+
+    paths: NDArray[np.complex128]
+    """What a path of amplitude 1 adds to each subcarrier, shape (subcarriers, paths)."""
+    spacings: NDArray[np.complex128]
+    """The same of paths 0, 1, ... spacings late."""
+    powers: NDArray[np.float64]
+    """Sum 1."""
+
+
+class _Fit(NamedTuple):
+    evidence: float
+    """Log-likelihood of the raw estimate under the prior, but for a constant."""
+    channel: NDArray[np.complex128]
+
+
+def _fitted(prior: _Prior, raw: NDArray[np.complex128], weight: NDArray[np.float64], power: float) -> _Fit:
+    """Mean of the channel given ``raw`` of error power ``1 / weight``, its mean power being ``power``."""
+    seen = prior.paths.conj().T @ (weight * raw)
+    precision = linalg.toeplitz(prior.spacings.conj().T @ weight) + np.diag(1.0 / (power * prior.powers))
+    factor = linalg.cho_factor(precision, lower=True, check_finite=False)
+    amplitudes = linalg.cho_solve(factor, seen, check_finite=False)
+    evidence = np.vdot(seen, amplitudes).real - 2.0 * np.sum(np.log(np.diag(factor[0]).real))
+    evidence -= np.sum(np.log(power * prior.powers))
+    return _Fit(float(evidence), prior.paths @ amplitudes)
+
+
 @lru_cache(maxsize=64)
-def _prior(subcarriers: tuple[int, ...], spacing_hz: float) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
-    """Eigenvalues and eigenvectors of the channel's covariance over subcarriers."""
-    distance = np.subtract.outer(subcarriers, subcarriers) * spacing_hz
-    spread = LATEST_DELAY_S - EARLIEST_DELAY_S
-    centre = 0.5 * (LATEST_DELAY_S + EARLIEST_DELAY_S)
-    covariance = np.sinc(distance * spread) * np.exp(-2j * np.pi * distance * centre)
-    values, vectors = np.linalg.eigh(covariance)
-    return np.maximum(values, 0.0), vectors
+def _priors(subcarriers: tuple[int, ...], spacing_hz: float) -> list[_Prior]:
+    frequency_hz = spacing_hz * np.array(subcarriers)
+    resolution_s = 1.0 / (spacing_hz * (subcarriers[-1] - subcarriers[0] + 1))
+    priors = []
+    for spread_s in SPREADS_S:
+        step_s = min(0.5 * spread_s, RELATIVE_SPACING * resolution_s)
+        late_s = np.arange(0.0, min(7.0 * spread_s, LATEST_DELAY_S), step_s)
+        power = np.exp(-late_s / spread_s)
+        turns = -2j * np.pi * frequency_hz[:, None]
+        # The mean of an exponential profile is its spread.
+        priors.append(_Prior(np.exp(turns * (late_s - spread_s)), np.exp(turns * late_s), power / power.sum()))
+    return priors

@@ -8,7 +8,7 @@ window. Source: ours; constant-false-alarm detection is textbook.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,15 @@ LEVEL_BLOCK = 512
 class Detection:
     """Where a burst was found."""
 
-    start: int
-    """Its first sample in the stream, branch samples."""
+    start: float
+    """Its first sample in the stream, branch samples; whole until it is refined."""
     cfo_hz: float
-    """Coarse carrier offset, good to a quarter of one over the reference's duration."""
+    """Carrier offset, at first good to a quarter of one over the reference's duration."""
+
+    def turned(self, phase_step: float, layout: BurstLayout) -> Detection:
+        """The same with a carrier offset that is ``phase_step`` rad per symbol higher."""
+        step_hz = phase_step * layout.sample_rate_hz / (2.0 * np.pi * layout.symbol_samples)
+        return replace(self, cfo_hz=self.cfo_hz + step_hz)
 
 
 def detect(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +13,14 @@ from protocol.bursts import DataBurst
 from radio.modem import kernels
 from radio.modem.channel_estimate import (
     mean_delay,
+    rb_noise,
     slope_reach_of,
     smooth_channel,
     training_offsets,
 )
 from radio.modem.detection import Detection
 from radio.modem.layout import BurstLayout
-from radio.modem.ofdm import demodulate_grid
+from radio.modem.ofdm import demodulate_grid, phasor
 from radio.modem.sequences import pilot_grid
 from radio.modem.tracking import KnownElements, group_sums, track_clock_drift, track_phase
 
@@ -50,10 +52,10 @@ class Observation:
     power: NDArray[np.float64]
     """Signal power of each RB, estimation noise taken off."""
     cfo_hz: float
-    delay: float
-    """Timing beyond the detected start, branch samples."""
+    start: float
+    """Mean arrival of the burst's first sample, branch samples."""
     evm_db: float
-    """RMS error of the equalised known elements relative to them."""
+    """Error of the equalised elements relative to them: noise and whatever else the known ones show."""
 
 
 def observe_sounding(
@@ -61,13 +63,13 @@ def observe_sounding(
 ) -> Observation:
     """Observation of a burst of training only; its clock offset is unknown and estimated too."""
     reach = slope_reach_of(layout)
-    cfo_hz = _refined_cfo(samples, found, layout, training, 0.0, reach)
-    grid = demodulate_grid(samples, layout, found.start, layout.symbols, cfo_hz=cfo_hz)
+    found = _refined(samples, found, layout, training, 0.0, reach)
+    grid = demodulate_grid(samples, layout, found.start, layout.symbols, cfo_hz=found.cfo_hz)
     offsets = training_offsets(grid * np.conj(training), layout.subcarriers, reach)
     symbol = np.arange(layout.symbols)
     rotation = Rotation(offsets.phase_step * symbol, offsets.slope_step * symbol)
     every = np.ones(grid.shape, bool)
-    return _observation(grid, every, KnownElements.of(grid, training, every), rotation, layout, cfo_hz)
+    return _observation(grid, every, KnownElements.of(grid, training, every), rotation, layout, found)
 
 
 def observe_data(
@@ -79,45 +81,58 @@ def observe_data(
 ) -> Observation:
     """Observation of a data burst."""
     clock_ppm = burst.clock_offset_ppm
-    cfo_hz = _refined_cfo(samples, found, layout, training, clock_ppm, 0.0)
-    grid = demodulate_grid(samples, layout, found.start, layout.symbols, clock_ppm, cfo_hz)
+    found = _refined(samples, found, layout, training, clock_ppm, 0.0)
+    grid = demodulate_grid(samples, layout, found.start, layout.symbols, clock_ppm, found.cfo_hz)
     sent = np.concatenate([training, pilot_grid(burst.burst_id, layout)])
     is_known = np.concatenate([np.ones(training.shape, bool), layout.pilot_mask()])
     known = KnownElements.of(grid, sent, is_known)
     rotation = _track(known, layout)
     phase_step = float(np.polyfit(np.arange(layout.symbols), rotation.phase, 1)[0])
-    cfo_hz += phase_step * layout.sample_rate_hz / (2.0 * np.pi * layout.symbol_samples)
-    return _observation(grid, ~is_known, known, rotation, layout, cfo_hz)
+    return _observation(grid, ~is_known, known, rotation, layout, found.turned(phase_step, layout))
 
 
-def _refined_cfo(
+def _refined(
     samples: NDArray[np.complex64],
     found: Detection,
     layout: BurstLayout,
     training: NDArray[np.complex64],
     clock_ppm: float,
     slope_reach: float,
-) -> float:
-    """Carrier offset, Hz: the detector's, refined by training."""
+) -> Detection:
+    """``found`` with carrier offset and start, the mean delay of the channel, refined by training."""
     grid = demodulate_grid(samples, layout, found.start, len(training), clock_ppm, found.cfo_hz)
-    step = training_offsets(grid * np.conj(training), layout.subcarriers, slope_reach).phase_step
-    return found.cfo_hz + step * layout.sample_rate_hz / (2.0 * np.pi * layout.symbol_samples)
+    observed = grid * np.conj(training)
+    offsets = training_offsets(observed, layout.subcarriers, slope_reach)
+    turn = phasor(-np.outer(np.arange(len(training)), offsets.phase_step + offsets.slope_step * layout.subcarriers))
+    raw, noise = _training_mean(observed * turn, layout)
+    delay = mean_delay(raw / noise[layout.rb_of_subcarrier], layout.subcarriers, layout.fft_size)
+    start = found.start + float(np.clip(delay, -layout.cp, layout.cp))
+    return replace(found.turned(offsets.phase_step, layout), start=start)
+
+
+def _training_mean(
+    observed: NDArray[np.complex64], layout: BurstLayout
+) -> tuple[NDArray[np.complex64], NDArray[np.float64]]:
+    """Mean over symbols of ``observed`` (training received over sent) and the noise power of each RB."""
+    raw = observed.mean(axis=0)
+    residual = np.sum(np.abs(observed - raw) ** 2, axis=0, dtype=np.float64)
+    return raw, rb_noise(residual, np.full(len(raw), len(observed) - 1), layout)
 
 
 def _track(known: KnownElements, layout: BurstLayout) -> Rotation:
     """How phase and clock of a burst went, from training and pilots."""
     n_training, n_subcarriers = layout.training_symbols, len(layout.subcarriers)
     head = known.value[: n_training * n_subcarriers].reshape(n_training, n_subcarriers)
-    raw = head.mean(axis=0)
-    noise = float(np.mean(np.abs(head - raw) ** 2)) * len(head) / (len(head) - 1)
-    signal = max(float(np.mean(np.abs(raw) ** 2)) - noise / len(head), 1e-2 * noise)
-    channel = smooth_channel(raw, noise / len(head) / signal, layout)
-    phase = track_phase(known, channel, signal / noise)
+    raw, rb_noise_power = _training_mean(head, layout)
+    noise = rb_noise_power[layout.rb_of_subcarrier]
+    channel = smooth_channel(raw, noise / n_training, layout)
+    matched = (channel / noise).astype(np.complex64)
+    phase = track_phase(known, matched, float(np.mean(np.abs(channel) ** 2 / noise)))
     if layout.data_symbols < DRIFT_TRACKING_SYMBOLS:
         return Rotation(phase, np.zeros(layout.symbols))
     origin = 0.5 * (layout.training_symbols - 1)
     turned = known.turned(-phase[known.symbol])
-    drift = track_clock_drift(turned, channel, layout.subcarriers, layout.fft_size, origin)
+    drift = track_clock_drift(turned, matched, layout.subcarriers, layout.fft_size, origin)
     return Rotation(phase, drift * (np.arange(layout.symbols) - origin))
 
 
@@ -127,7 +142,7 @@ def _observation(
     known: KnownElements,
     rotation: Rotation,
     layout: BurstLayout,
-    cfo_hz: float,
+    found: Detection,
 ) -> Observation:
     """Channel from all known elements, noise from their residuals, then the ``is_wanted`` elements equalised."""
     column, subcarriers = known.column, layout.subcarriers
@@ -137,12 +152,12 @@ def _observation(
     residual = np.bincount(column, np.abs(aligned - raw[column]) ** 2, len(subcarriers))
     rb, n_rb = layout.rb_of_subcarrier, layout.rb_count
     # One complex degree of freedom per subcarrier went into its mean.
-    noise = np.bincount(rb, residual, n_rb) / np.bincount(rb, count - 1, n_rb) + np.finfo(np.float32).tiny
+    noise = rb_noise(residual, count - 1, layout)
     error = noise[rb] / count
     power = np.bincount(rb, np.abs(raw) ** 2 - error, n_rb) / np.bincount(rb, minlength=n_rb)
     power = np.maximum(power, 0.05 * noise / count.min())
-    channel = smooth_channel(raw, float(np.mean(error) / np.mean(power)), layout)
-    evm = np.sum(residual) / np.sum(count * np.abs(channel) ** 2)
+    channel = smooth_channel(raw, error, layout)
+    evm = float(np.sum(noise[rb]) / np.sum(np.abs(channel) ** 2))
     snr = (np.abs(channel) ** 2 / noise[rb]).astype(np.float32)
     symbols, symbol_snr = kernels.equalised(
         grid, is_wanted, subcarriers, -rotation.phase, -rotation.slope, np.complex64(1.0) / channel, snr
@@ -153,7 +168,7 @@ def _observation(
         channel=channel,
         noise=noise,
         power=power,
-        cfo_hz=cfo_hz,
-        delay=mean_delay(channel, subcarriers, layout.fft_size),
-        evm_db=float(10.0 * np.log10(max(evm, 1e-12))),
+        cfo_hz=found.cfo_hz,
+        start=found.start + mean_delay(channel, subcarriers, layout.fft_size),
+        evm_db=10.0 * math.log10(max(evm, 1e-12)),
     )

@@ -14,6 +14,10 @@ from radio.modem import kernels
 from radio.modem.layout import BurstLayout
 from radio.modem.shaping import receive_gain
 
+EARLY_SHARE = 7 / 24
+"""FFT windows begin this share of the prefix before the body of the mean path: early paths and the filters' run-in
+need some of it, late paths the most."""
+
 
 def modulate_grid(grid: NDArray[np.complex64], layout: BurstLayout) -> NDArray[np.complex64]:
     """Samples of a grid of unit-energy elements; mean power 1, shape (symbols * symbol_samples,)."""
@@ -27,7 +31,7 @@ def modulate_grid(grid: NDArray[np.complex64], layout: BurstLayout) -> NDArray[n
 def demodulate_grid(
     samples: NDArray[np.complex64],
     layout: BurstLayout,
-    start: int,
+    start: float,
     n_symbols: int,
     clock_offset_ppm: float = 0.0,
     cfo_hz: float = 0.0,
@@ -39,10 +43,9 @@ def demodulate_grid(
     ``start``), and so is the receive filter's gain. Windows begin inside the prefix, so that echoes and filter
     tails on either side fall into it. Samples outside the stream count as 0.
     """
-    early = round(0.4 * layout.cp)
     body = layout.cp + np.arange(n_symbols) * layout.symbol_samples
     ideal = start + body / (1.0 + 1e-6 * clock_offset_ppm)
-    first = np.floor(ideal).astype(np.int64) - early
+    first = np.floor(ideal - EARLY_SHARE * layout.cp).astype(np.int64)
     turn = -2.0 * np.pi * cfo_hz / layout.sample_rate_hz
     windows = kernels.fft_windows(samples, first, phasor(turn * np.arange(layout.fft_size)))
     spectrum = fft.fft(windows, axis=1, overwrite_x=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from protocol.bursts import Burst, BurstReport, DataBurst, SoundingBurst
 from radio.modem.block_coding import block_soft_bits
 from radio.modem.combining import SoftMemory
-from radio.modem.detection import Detection, detect
+from radio.modem.detection import detect
 from radio.modem.layout import BurstLayout, burst_air_samples, burst_coded_bits, burst_layout
 from radio.modem.observation import Observation, observe_data, observe_sounding
 from radio.modem.ofdm import modulate_grid
@@ -45,12 +45,12 @@ def receive(
         return _absent(burst, numerology)
     if isinstance(burst, SoundingBurst):
         seen = observe_sounding(samples, found, layout, training)
-        return _report(burst, numerology, layout, found, seen, [], [])
+        return _report(burst, numerology, layout, seen, [], [])
     seen = observe_data(samples, found, layout, training, burst)
     soft = block_soft_bits(burst, seen.symbols, seen.symbol_snr)
     blocks, combined = (SoftMemory() if memory is None else memory).decode(burst, soft)
     histogram = soft_bit_histogram(burst, seen.symbols, seen.symbol_snr)
-    report = _report(burst, numerology, layout, found, seen, blocks, histogram)
+    report = _report(burst, numerology, layout, seen, blocks, histogram)
     return msgspec.structs.replace(report, blocks_combined=combined)
 
 
@@ -76,7 +76,6 @@ def _report(
     burst: Burst,
     numerology: Numerology,
     layout: BurstLayout,
-    found: Detection,
     seen: Observation,
     blocks: list[bytes | None],
     soft_bits: list[int],
@@ -88,7 +87,7 @@ def _report(
         client=burst.client,
         burst_id=burst.burst_id,
         detected=True,
-        start_sample=layout.decimation * (found.start + seen.delay),
+        start_sample=layout.decimation * seen.start,
         cfo_hz=seen.cfo_hz,
         rx_power_dbfs=float(_db(total_power)),
         snr_db=float(_db(float(np.mean(seen.power) / np.mean(seen.noise)))),

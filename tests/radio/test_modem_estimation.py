@@ -49,14 +49,14 @@ def test_smoothing_takes_noise_off_a_wide_channel_estimate():
     layout, rng = layout_of(28), random_stream(1, "smoothing")
     truth = echoes(layout.subcarriers)
     raw = (truth + complex_noise(rng, truth.shape, 0.1)).astype(np.complex64)
-    error = np.mean(np.abs(smooth_channel(raw, 0.1, layout) - truth) ** 2)
+    error = np.mean(np.abs(smooth_channel(raw, np.full(len(raw), 0.1), layout) - truth) ** 2)
     assert error < 0.2 * np.mean(np.abs(raw - truth) ** 2)
 
 
 def test_smoothing_leaves_a_clean_estimate_alone():
     layout = layout_of(28)
     truth = echoes(layout.subcarriers)
-    np.testing.assert_allclose(smooth_channel(truth, 1e-6, layout), truth, atol=5e-3)
+    np.testing.assert_allclose(smooth_channel(truth, np.full(len(truth), 1e-6), layout), truth, atol=5e-3)
 
 
 def test_training_tells_carrier_and_clock_offset_without_knowing_the_channel():
