@@ -1,44 +1,52 @@
-"""The histogram of a burst's soft bits."""
+"""Soft bits are log-likelihood ratios: the SNR behind them is that of the symbols' true errors."""
 
 import numpy as np
 import pytest
-from radio_lab import data_burst
 
-from protocol.bursts import SOFT_BIT_BINS, SOFT_BIT_REACH
-from radio.modem import McsTable
-from radio.modem.constellations import Constellation
-from radio.modem.soft_bit_histogram import soft_bit_histogram
-
-
-def noisy_symbols(mcs: str, count: int, snr_db: float) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(1)
-    bits_per_symbol = McsTable.load()[mcs].bits_per_symbol
-    sent = Constellation.of(bits_per_symbol).points(rng.integers(0, 2, count * bits_per_symbol).astype(np.uint8))
-    snr = np.full(count, 10 ** (snr_db / 10), np.float32)
-    noise = rng.normal(size=(count, 2)) @ (1, 1j) * np.sqrt(0.5 / snr)
-    return (sent + noise).astype(np.complex64), snr
+from protocol.bursts import DataBurst
+from protocol.random_streams import random_stream
+from radio.modem.block_coding import block_soft_bits, encode_blocks
+from radio.modem.detection import detect
+from radio.modem.layout import burst_layout
+from radio.modem.observation import observe_data
+from radio.modem.ofdm import modulate_grid
+from radio.modem.sequences import training_grid
+from radio.modem.trial import random_blocks, random_impairments, send
+from radio.numerology import DEFAULT_2MSPS
 
 
-@pytest.mark.parametrize(("mcs", "bits_per_symbol"), [("bpsk-1/2", 1), ("qpsk-1/2", 2), ("16qam-3/4", 4)])
-def test_every_soft_bit_of_a_short_burst_is_counted_where_it_lies(mcs, bits_per_symbol):
-    symbols, snr = noisy_symbols(mcs, 700, 4.0)
-    soft = Constellation.of(bits_per_symbol).soft_bits(symbols, snr).ravel()
-    counts = soft_bit_histogram(data_burst("a", 0, 4, mcs, 1, 1), symbols, snr)
-    width = 2 * SOFT_BIT_REACH / SOFT_BIT_BINS
-    place = np.clip(np.floor((soft + SOFT_BIT_REACH) / width), 0, SOFT_BIT_BINS - 1).astype(int)
-    assert counts == np.bincount(place, minlength=SOFT_BIT_BINS).tolist()
-    assert sum(counts) == 700 * bits_per_symbol
+def observed(key, snr_db, mcs="64qam-3/4", rb_count=6, blocks=8):
+    """A burst of random content sent over a noisy channel: burst, its data symbols, what the receiver saw."""
+    rng = random_stream(1, "soft bits", *key)
+    burst = DataBurst("a", int(rng.integers(2**60)), 3, rb_count, mcs, list(range(blocks)), clock_offset_ppm=11.0)
+    content = random_blocks(rng, burst)
+    stream = send(rng, burst, content, random_impairments(rng, snr_db, 1900.0, clock_ppm=10.0), DEFAULT_2MSPS)
+    layout = burst_layout(burst, DEFAULT_2MSPS)
+    training = training_grid(burst.burst_id, layout)
+    found = detect(stream, modulate_grid(training[: layout.detection_symbols], layout), layout, 2000.0)
+    seen = observe_data(stream, found, layout, training, burst)
+    return burst, encode_blocks(burst, content, len(seen.symbols)), seen
 
 
-def test_values_beyond_the_reach_count_in_the_outermost_bins():
-    counts = soft_bit_histogram(data_burst("a", 0, 4, "qpsk-1/2", 1, 1), *noisy_symbols("qpsk-1/2", 500, 25.0))
-    assert counts[0] + counts[-1] == sum(counts) == 1000
+@pytest.mark.parametrize("snr_db", [8.0, 20.0, 32.0, 42.0])
+def test_the_snr_of_a_symbol_is_that_of_its_error(snr_db):
+    ratio = []
+    for index in range(4):
+        _, sent, seen = observed(("snr", str(snr_db), index), snr_db)
+        ratio.append(np.mean(np.abs(seen.symbols - sent) ** 2 * seen.symbol_snr))
+    assert np.mean(ratio) == pytest.approx(1.05, abs=0.12)
 
 
-def test_a_long_burst_is_sampled_over_its_whole_length():
-    weak, weak_snr = noisy_symbols("qpsk-1/2", 50_000, 0.0)
-    strong, strong_snr = noisy_symbols("qpsk-1/2", 50_000, 25.0)
-    symbols, snr = np.concatenate([weak, strong]), np.concatenate([weak_snr, strong_snr])
-    counts = soft_bit_histogram(data_burst("a", 0, 4, "qpsk-1/2", 1, 1), symbols, snr)
-    assert sum(counts) == 2048
-    assert counts[0] + counts[-1] == pytest.approx(1024, abs=30)
+def test_a_soft_bit_says_how_likely_it_is_wrong():
+    soft, wrong = [], []
+    for index in range(6):
+        burst, sent, seen = observed(("calibration", index), 7.0, "qpsk-1/2", blocks=6)
+        llr = block_soft_bits(burst, seen.symbols, seen.symbol_snr)
+        hard = block_soft_bits(burst, sent, seen.symbol_snr)
+        soft.append(np.abs(llr).ravel())
+        wrong.append((llr * hard < 0.0).ravel())
+    soft, wrong = np.concatenate(soft), np.concatenate(wrong)
+    for low in (0.5, 1.5, 2.5, 3.5):
+        within = (soft >= low) & (soft < low + 1.0)
+        expected = np.mean(1.0 / (1.0 + np.exp(soft[within])))
+        assert np.mean(wrong[within]) == pytest.approx(expected, rel=0.2)
