@@ -12,14 +12,15 @@ from protocol.bursts import BurstReport, DataBurst
 from protocol.random_streams import random_stream
 from radio.flowgraphs.receive import receive_branches
 from radio.flowgraphs.transmit import transmit_samples
-from radio.limits import SILENT_SAMPLES
+from radio.limits import SILENT_SAMPLES, window_samples
 from radio.modem import MAX_BURST_SAMPLES, McsTable, burst_air_samples, max_blocks, modulate, receive, spectrum_db
 from radio.modem.trial import Impairments, Neighbour, Scene, noise_power, random_blocks, received, white_noise
 from radio.numerology import Numerology
 
 GRANT_RB = 6
 GUARD_RB = 1
-WINDOW_SAMPLES = 2**18 + 2048
+JITTER_SAMPLES = 2048
+WINDOWS_PER_SNR = 3
 CLEAN_DB = 200.0
 MAX_CFO_HZ = 1900.0
 MAX_CLOCK_PPM = 20.0
@@ -76,12 +77,17 @@ def full_band(mcs: str, numerology: Numerology, seed: int = 1) -> FullBand:
     ]
     blocks = [random_blocks(rng, burst) for burst in bursts]
     first, *others = (
-        Neighbour(b, content, 0.0, float(rng.uniform(1100, 3000)), float(rng.uniform(-MAX_CFO_HZ, MAX_CFO_HZ)), p)
+        Neighbour(b, content, 0.0, _start(rng), float(rng.uniform(-MAX_CFO_HZ, MAX_CFO_HZ)), p)
         for b, content, p in zip(bursts, blocks, ppm, strict=True)
     )
-    impairments = Impairments(CLEAN_DB, first.start, first.cfo_hz, first.clock_ppm, tail=WINDOW_SAMPLES)
+    n_samples = window_samples(max(burst_air_samples(b, numerology) for b in bursts), JITTER_SAMPLES)
+    impairments = Impairments(CLEAN_DB, first.start, first.cfo_hz, first.clock_ppm, tail=n_samples)
     stream = received(rng, first.burst, first.blocks, impairments, numerology, Scene(neighbours=tuple(others)))
-    return FullBand(numerology, bursts, blocks, stream[:WINDOW_SAMPLES])
+    return FullBand(numerology, bursts, blocks, stream[:n_samples])
+
+
+def _start(rng: np.random.Generator) -> float:
+    return float(SILENT_SAMPLES + rng.uniform(0.0, JITTER_SAMPLES))
 
 
 def receive_all(band: FullBand, samples: NDArray[np.complex64]) -> list[BurstReport]:
@@ -91,14 +97,14 @@ def receive_all(band: FullBand, samples: NDArray[np.complex64]) -> list[BurstRep
     return [receive(burst, branch, band.numerology) for burst, branch in zip(band.bursts, branches, strict=True)]
 
 
-def threshold_db(band: FullBand, block_error_rate: float = 0.1, steps: int = 9) -> float:
-    """SNR at which about ``block_error_rate`` of the blocks are lost, by bisection."""
+def threshold_db(band: FullBand) -> float:
+    """SNR at which about 10 % of the blocks are lost, by bisection over a few windows each."""
     low, high = -3.0, 37.0
-    for step in range(steps):
+    while high - low > 0.1:
         middle = 0.5 * (low + high)
-        lost = band.lost_blocks(receive_all(band, band.noisy(middle, step)))
-        low, high = (middle, high) if lost > block_error_rate else (low, middle)
-    return high
+        lost = [band.lost_blocks(receive_all(band, band.noisy(middle, seed))) for seed in range(WINDOWS_PER_SNR)]
+        low, high = (middle, high) if sum(lost) / len(lost) > 0.1 else (low, middle)
+    return 0.5 * (low + high)
 
 
 def spectral_efficiency(mcs: str) -> float:
@@ -111,4 +117,4 @@ def transmit_all(band: FullBand) -> None:
     """Modulator and flowgraph of every client."""
     for burst, blocks in zip(band.bursts, band.blocks, strict=True):
         baseband = modulate(burst, blocks, band.numerology)
-        transmit_samples(burst, baseband, band.numerology, SILENT_SAMPLES, WINDOW_SAMPLES)
+        transmit_samples(burst, baseband, band.numerology, SILENT_SAMPLES, len(band.clean))

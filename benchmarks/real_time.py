@@ -25,7 +25,6 @@ import numpy as np
 
 from benchmarks import stock_ofdm
 from benchmarks.full_band import (
-    WINDOW_SAMPLES,
     FullBand,
     full_band,
     receive_all,
@@ -57,6 +56,7 @@ TRANSMITTER_STAGES = {
     "benchmarks.full_band.transmit_samples": "flowgraph",
 }
 STOCK_SNR_DB = 30.0
+STOCK_SAMPLES = 2**18
 
 
 Stages = dict[str, float]
@@ -118,8 +118,8 @@ def print_transmitters(bands: list[FullBand], options: argparse.Namespace) -> No
     first = bands[0]
     stock = 0.0
     if not options.no_stock:
-        work = lambda: stock_ofdm.transmit(first.bursts, WINDOW_SAMPLES, first.numerology, 1)  # noqa: E731
-        stock = stock_cores(work, WINDOW_SAMPLES / first.numerology.sample_rate_hz, options.repeats)
+        work = lambda: stock_ofdm.transmit(first.bursts, STOCK_SAMPLES, first.numerology, 1)  # noqa: E731
+        stock = stock_cores(work, STOCK_SAMPLES / first.numerology.sample_rate_hz, options.repeats)
     for band in bands:
         times = best_stages(TRANSMITTER_STAGES, lambda b=band: transmit_all(b), options.repeats)
         ratio = stock * band.air_s / sum(times.values())
@@ -133,15 +133,15 @@ def stock_cores(work: Callable[[], object], air_s: float, repeats: int = 2) -> f
 
 def stock_own_cores(band: FullBand) -> float:
     """What stock receivers take for packets of stock transmitters in the same grants."""
-    sent = stock_ofdm.transmit(band.bursts, WINDOW_SAMPLES, band.numerology, 1)
+    sent = stock_ofdm.transmit(band.bursts, STOCK_SAMPLES, band.numerology, 1)
     noise = np.random.default_rng(1).standard_normal((len(sent), 2)).astype(np.float32).view(np.complex64)[:, 0]
     rms = np.sqrt(np.mean(np.abs(sent) ** 2) / 2.0) * 10.0 ** (-STOCK_SNR_DB / 20.0)
     samples = (sent + np.float32(rms) * noise).astype(np.complex64)
     found = stock_ofdm.receive(band.bursts, samples, band.numerology)
-    packets = stock_ofdm.packets_sent(band.bursts, WINDOW_SAMPLES, band.numerology)
+    packets = stock_ofdm.packets_sent(band.bursts, STOCK_SAMPLES, band.numerology)
     print(f"stock receivers find {found} of {packets} packets of stock transmitters")
     work = lambda: stock_ofdm.receive(band.bursts, samples, band.numerology)  # noqa: E731
-    return stock_cores(work, WINDOW_SAMPLES / band.numerology.sample_rate_hz)
+    return stock_cores(work, STOCK_SAMPLES / band.numerology.sample_rate_hz)
 
 
 def main() -> None:
