@@ -85,9 +85,10 @@ class BurstLayout:
 
     def pilot_mask(self) -> NDArray[np.bool_]:
         """True where the data part holds a pilot, shape (data_symbols, loaded subcarriers)."""
-        symbol = np.arange(self.data_symbols)[:, None]
+        symbol = np.arange(self.pilots.period)[:, None]
         index = np.arange(len(self.subcarriers))[None, :]
-        mask: NDArray[np.bool_] = (index + self.pilots.step * symbol) % self.pilots.period == 0
+        one_period = (index + self.pilots.step * symbol) % self.pilots.period == 0
+        mask: NDArray[np.bool_] = one_period[np.arange(self.data_symbols) % self.pilots.period]
         return mask
 
 

@@ -21,7 +21,7 @@ from radio.modem.channel_estimate import (
 from radio.modem.detection import Detection
 from radio.modem.layout import BurstLayout
 from radio.modem.ofdm import demodulate_grid, phasor
-from radio.modem.sequences import pilot_grid
+from radio.modem.sequences import pilot_values
 from radio.modem.tracking import KnownElements, group_sums, track_clock_drift, track_phase
 
 DRIFT_TRACKING_SYMBOLS = 32
@@ -69,7 +69,7 @@ def observe_sounding(
     symbol = np.arange(layout.symbols)
     rotation = Rotation(offsets.phase_step * symbol, offsets.slope_step * symbol)
     every = np.ones(grid.shape, bool)
-    return _observation(grid, every, KnownElements.of(grid, training, every), rotation, layout, found)
+    return _observation(grid, every, KnownElements.of(grid, every, training.ravel()), rotation, layout, found)
 
 
 def observe_data(
@@ -83,9 +83,10 @@ def observe_data(
     clock_ppm = burst.clock_offset_ppm
     found = _refined(samples, found, layout, training, clock_ppm, 0.0)
     grid = demodulate_grid(samples, layout, found.start, layout.symbols, clock_ppm, found.cfo_hz)
-    sent = np.concatenate([training, pilot_grid(burst.burst_id, layout)])
-    is_known = np.concatenate([np.ones(training.shape, bool), layout.pilot_mask()])
-    known = KnownElements.of(grid, sent, is_known)
+    is_pilot = layout.pilot_mask()
+    sent = np.concatenate([training.ravel(), pilot_values(burst.burst_id, int(np.count_nonzero(is_pilot)))])
+    is_known = np.concatenate([np.ones(training.shape, bool), is_pilot])
+    known = KnownElements.of(grid, is_known, sent)
     rotation = _track(known, layout)
     phase_step = float(np.polyfit(np.arange(layout.symbols), rotation.phase, 1)[0])
     return _observation(grid, ~is_known, known, rotation, layout, found.turned(phase_step, layout))

@@ -28,10 +28,9 @@ def training_grid(burst_id: int, layout: BurstLayout) -> NDArray[np.complex64]:
     return result
 
 
-def pilot_grid(burst_id: int, layout: BurstLayout) -> NDArray[np.complex64]:
-    """Unit-magnitude pilot values for every element of the data part, (data_symbols, loaded subcarriers)."""
-    shape = (layout.data_symbols, len(layout.subcarriers))
-    return _random_qpsk(random_stream(burst_id, "modem pilots"), shape)
+def pilot_values(burst_id: int, count: int) -> NDArray[np.complex64]:
+    """The first ``count`` pilots of a burst in order of time, then frequency: unit magnitude, shape (count,)."""
+    return _random_qpsk(random_stream(burst_id, "modem pilots"), (count,))
 
 
 def _random_qpsk(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.complex64]:

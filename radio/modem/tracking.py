@@ -35,11 +35,11 @@ class KnownElements:
     """Of the burst."""
 
     @classmethod
-    def of(cls, grid: NDArray[np.complex64], sent: NDArray[np.complex64], is_known: NDArray[np.bool_]) -> KnownElements:
-        """Those of ``grid`` where ``is_known``; ``sent`` has magnitude 1. All of shape (symbols, subcarriers)."""
+    def of(cls, grid: NDArray[np.complex64], is_known: NDArray[np.bool_], sent: NDArray[np.complex64]) -> KnownElements:
+        """Those of ``grid`` where ``is_known``, shape (symbols, subcarriers); they were ``sent``, of magnitude 1."""
         index = np.flatnonzero(is_known)
         symbol, column = np.divmod(index, grid.shape[1])
-        return cls(symbol, column, grid.ravel()[index] * np.conj(sent.ravel()[index]), len(grid))
+        return cls(symbol, column, grid.ravel()[index] * np.conj(sent), len(grid))
 
     def turned(self, phase: NDArray[np.float64]) -> KnownElements:
         """Each value turned by its ``phase``, rad."""

@@ -11,7 +11,7 @@ from protocol.bursts import Burst, DataBurst
 from radio.modem.block_coding import encode_blocks
 from radio.modem.layout import BurstLayout, burst_layout, check_burst_length
 from radio.modem.ofdm import modulate_grid
-from radio.modem.sequences import pilot_grid, training_grid
+from radio.modem.sequences import pilot_values, training_grid
 from radio.modem.shaping import transmit_gain
 from radio.numerology import Numerology
 
@@ -34,6 +34,8 @@ def modulate(burst: Burst, blocks: Sequence[bytes], numerology: Numerology) -> N
 
 def _data_grid(burst: DataBurst, blocks: Sequence[bytes], layout: BurstLayout) -> NDArray[np.complex64]:
     is_pilot = layout.pilot_mask()
-    grid = pilot_grid(burst.burst_id, layout)
-    grid[~is_pilot] = encode_blocks(burst, blocks, int(np.count_nonzero(~is_pilot)))
+    n_pilots = int(np.count_nonzero(is_pilot))
+    grid = np.empty(is_pilot.shape, np.complex64)
+    grid[is_pilot] = pilot_values(burst.burst_id, n_pilots)
+    grid[~is_pilot] = encode_blocks(burst, blocks, grid.size - n_pilots)
     return grid

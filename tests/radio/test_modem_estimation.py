@@ -27,7 +27,8 @@ def complex_noise(rng, shape, power):
 
 def noisy_pilots(rng, received, layout):
     noisy = (received + complex_noise(rng, received.shape, 0.1)).astype(np.complex64)
-    return KnownElements.of(noisy, np.ones(received.shape, np.complex64), layout.pilot_mask())
+    is_pilot = layout.pilot_mask()
+    return KnownElements.of(noisy, is_pilot, np.ones(np.count_nonzero(is_pilot), np.complex64))
 
 
 def echoes(subcarriers):
