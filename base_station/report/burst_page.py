@@ -90,10 +90,9 @@ class BurstPage:
         self._draw_spectrum(spectrum)
         if self.burst.signal is None:
             for axes in (constellation, soft_bits, channel, sinr):
-                _say(axes, "not detected")
+                _say(axes, "no IQ" if self.burst.record.detected else "not detected")
         else:
-            self._draw_symbols(constellation, soft_bits)
-            self._draw_channel(channel, sinr)
+            self._draw_signal(constellation, soft_bits, channel, sinr)
         _write(outcome, self.outcome)
         return canvas
 
@@ -105,12 +104,8 @@ class BurstPage:
         grants = [(r.rb_start, r.rb_count, self._colour(r.client), strength) for r, strength in shades]
         draw_spectrum(axes, self.psd_db, self.numerology, grants)
 
-    def _draw_symbols(self, constellation: Any, soft_bits: Any) -> None:
+    def _draw_signal(self, constellation: Any, soft_bits: Any, channel: Any, sinr: Any) -> None:
         colour = self._colour(self.burst.record.client)
-        if not len(self.burst.points):
-            _say(constellation, "no IQ")
-            _say(soft_bits, "no IQ")
-            return
         draw_constellation(constellation, self.burst, colour, constellation_reach([self.burst]))
         constellation.set(title="Symbols after equalisation", xlabel="in phase", ylabel="quadrature")
         if self.burst.soft_bits:
@@ -118,13 +113,7 @@ class BurstPage:
             soft_bits.set(title="Soft bits", xlabel="log P(0) / P(1)", ylabel="share")
         else:
             _say(soft_bits, "a sounding carries no bits")
-
-    def _draw_channel(self, channel: Any, sinr: Any) -> None:
-        colour = self._colour(self.burst.record.client)
-        if len(self.burst.channel_db):
-            draw_channel(channel, self.burst, self.numerology, colour)
-        else:
-            _say(channel, "no IQ")
+        draw_channel(channel, self.burst, self.numerology, colour)
         draw_sinr(sinr, self.burst, colour)
 
     def _colour(self, client: str) -> str:

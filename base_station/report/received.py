@@ -21,9 +21,9 @@ _TRAINING_BITS_PER_SYMBOL = 2
 
 @dataclass(frozen=True)
 class ReceivedBurst:
-    """A burst of the run; ``signal`` is None if it was not detected.
+    """A burst of the run; ``signal`` is None if it was not detected, or by a radio without IQ.
 
-    What was not kept is empty: soft bits of a sounding, symbols and channel of a radio without IQ.
+    What was not kept is empty.
     """
 
     record: BurstRecord
@@ -84,6 +84,6 @@ def last_received(store: RunStore) -> tuple[list[ReceivedBurst], SpectrumRecord 
         rows = store.query("SELECT max(round_index) FROM spectra")
         spectra = list(store.spectra(rows[0][0])) if rows[0][0] is not None else []
         return [], spectra[-1] if spectra else None
-    bursts = [b for b in received_bursts(store, rows[0][0]) if b.record.kind == "data" and b.signal is not None]
+    bursts = [b for b in received_bursts(store, rows[0][0]) if b.record.kind == "data" and b.record.detected]
     spectrum = next((s for s in store.spectra(rows[0][0]) if s.kind == "data"), None)
     return list({b.record.client: b for b in bursts}.values()), spectrum
