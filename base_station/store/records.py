@@ -114,7 +114,7 @@ class BurstRecord(Struct, kw_only=True):
 
 
 class SignalRecord(Struct, kw_only=True):
-    """What one detected burst looked like, packed as ``base_station.store.signals`` says (about 2 kB).
+    """What one burst detected in IQ looked like, packed as ``base_station.store.signals`` says (about 2 kB).
 
     It belongs to the ``BurstRecord`` of the same round, window and client.
     """
