@@ -8,6 +8,7 @@ import pytest
 from labs import assert_same_run, run_lab, tiny_experiment
 
 import edge_client.trainer
+from base_station.report.received import received_bursts
 from base_station.state import ServerState
 from base_station.store.listing import run_line
 from base_station.store.run_store import RunStore
@@ -15,6 +16,8 @@ from edge_client.memory import RoundMemory
 from protocol.adapters import adapter_from_bytes
 from protocol.update.fragments import cut_fragments, join_fragments
 from radio.arq import delivered_indices
+from radio.numerology import DEFAULT_2MSPS
+from radio.recordings import recording_name
 
 
 def final_state(run_dir):
@@ -101,7 +104,9 @@ def test_sixty_db_of_attenuation_leave_the_model_as_it_was_and_say_why(tmp_path,
 
 
 def test_flipped_bits_in_the_ether_fail_their_crc_and_change_nothing(tmp_path):
-    experiment = tiny_experiment(tmp_path, channel={"inverted_fraction": 0.5}, experiment={"rounds": 1})
+    experiment = tiny_experiment(
+        tmp_path, channel={"inverted_fraction": 0.5}, experiment={"rounds": 1}, radio={"keep_failed_iq": True}
+    )
     _, progress = run_lab(experiment, tmp_path / "run")
     _, _, adapter = final_state(tmp_path / "run")
     with RunStore.read(tmp_path / "run") as store:
@@ -111,6 +116,26 @@ def test_flipped_bits_in_the_ether_fail_their_crc_and_change_nothing(tmp_path):
     initial = initial_adapter(experiment)
     assert all(np.array_equal(adapter[k], initial[k]) for k in initial)
     assert "code blocks failed their CRC" in progress.rounds[0].note
+    bursts = recorded_bursts(tmp_path / "run")
+    failed = [b.record for b in bursts if b.record.blocks_failed or not b.record.detected]
+    kept = {path.stem for path in (tmp_path / "run" / "iq").glob("*.sigmf-meta")}
+    assert kept == {recording_name(1, r.client, r.window_index) for r in failed}
+
+
+def recorded_bursts(run_dir):
+    """Bursts of round 1, after a check that what they looked like is all there."""
+    with RunStore.read(run_dir) as store:
+        bursts, spectra = received_bursts(store, 1), list(store.spectra(1))
+    assert {b.record.kind for b in bursts} == {"acquisition", "sounding", "data"}
+    assert {s.window_index for s in spectra} == {0} | {b.record.window_index for b in bursts}
+    assert all(len(s.psd) == 512 for s in spectra)
+    for burst in (b for b in bursts if b.record.detected):
+        assert len(burst.points) == 256
+        assert len(burst.sinr_db) == burst.record.rb_count
+        assert len(burst.channel_db) == len(burst.frequencies_khz(DEFAULT_2MSPS))
+        assert np.median(burst.sinr_db) == pytest.approx(burst.record.snr_db, abs=4.0)
+        assert (sum(burst.soft_bits) > 1000) == (burst.record.kind == "data")
+    return bursts
 
 
 def test_a_resumed_run_and_an_unbroken_one_agree(tmp_path):
