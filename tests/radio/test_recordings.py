@@ -207,6 +207,19 @@ def test_whoever_listens_sees_the_windows_of_a_running_radio(lab):
     assert np.mean(np.abs(spectrum_db(samples)[40:90] - np.array(report.psd_db)[40:90])) < 3.0
 
 
+def test_a_disk_that_refuses_is_told_once_for_all_decoders_and_the_bursts_are_reported(lab):
+    directory = Path(lab.experiment.radio.spectrum_address.removeprefix("ipc://")).parent / "iq"
+    if directory.exists():
+        directory.rename(directory.with_name("earlier"))
+    directory.write_text("in the way")
+    # Carriers further off than a receiver looks.
+    lost = [data_burst(f"c{i}", 14 * i, 12, "qpsk-1/2", 6, 20 + i, cfo_correction_hz=9e3) for i in range(2)]
+    contents = [random_blocks(1, 6), random_blocks(2, 6)]
+    reports = [lab.hear("data", lost, contents)[0] for _ in range(2)]
+    assert [report.warnings for report in reports] == [["IQ of failed bursts is no longer kept: File exists"], []]
+    assert [burst.detected for report in reports for burst in report.bursts] == [False] * 4
+
+
 def test_a_live_view_shows_the_middle_of_a_window():
     with zmq.Context() as context, context.socket(zmq.SUB) as listener:
         port = listener.bind_to_random_port("tcp://127.0.0.1")
