@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 from typing import Any
 
-_ACTIONS = tuple(
-    name for name in ("simulate", "show") if importlib.util.find_spec(f"deploy.commands.link_{name}") is not None
-)
+_ACTIONS = ("simulate", "show")
 _EXAMPLE = """\
 example: airtune link simulate --snr-db 0:30:2 --mcs auto --plot link.png
          airtune link show runs/demo --round 3 --client edge-2
