@@ -114,6 +114,19 @@ def test_a_burst_of_a_radio_without_iq_is_shown_with_what_there_is(run, capsys, 
     assert "Received symbols" not in report
 
 
+def test_of_several_data_bursts_of_a_round_the_last_is_shown(run, capsys):
+    with sqlite3.connect(run / "run.sqlite") as database:
+        for table in ("bursts", "signals"):
+            rows = f"SELECT * FROM {table} WHERE round_index = 2 AND window_index = 100"
+            database.execute(f"CREATE TEMP TABLE again AS {rows}")
+            database.execute("UPDATE again SET window_index = 101")
+            database.execute(f"INSERT INTO {table} SELECT * FROM again")
+            database.execute("DROP TABLE again")
+    assert "edge-1, round 2, window 101: data" in show(capsys, run, "--round", 2, "--client", "edge-1")
+    first = show(capsys, run, "--round", 2, "--client", "edge-1", "--window", 100)
+    assert "edge-1, round 2, window 100: data" in first
+
+
 def test_a_client_without_a_data_burst_has_its_other_bursts_listed(run, capsys):
     with sqlite3.connect(run / "run.sqlite") as database:
         database.execute("DELETE FROM bursts WHERE client = 'edge-2' AND kind = 'data'")

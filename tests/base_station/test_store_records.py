@@ -78,9 +78,13 @@ def test_another_picture_of_a_burst_is_a_difference_between_runs(run, tmp_path):
     assert record_differences(run, tmp_path / "other") == []
     with sqlite3.connect(tmp_path / "other" / "run.sqlite") as database:
         psd = np.frombuffer(database.execute("SELECT psd FROM spectra").fetchone()[0], "<i2").copy()
-        psd[5] += 100
-        database.execute("UPDATE spectra SET psd = ? WHERE rowid = 1", (psd.tobytes(),))
-    (difference,) = record_differences(run, tmp_path / "other")
+        for step in (1, 100):  # hundredths of dB
+            psd[5] += step
+            database.execute("UPDATE spectra SET psd = ? WHERE rowid = 1", (psd.tobytes(),))
+            database.commit()
+            differences = record_differences(run, tmp_path / "other")
+            assert len(differences) == (step > 1)
+    (difference,) = differences
     assert difference.startswith("spectra[0].psd: ")
 
 
