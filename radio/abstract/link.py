@@ -15,8 +15,7 @@ from radio.channel.fading import frequency_response
 from radio.channel.levels import RX_FULL_SCALE_DBM, noise_dbm, path_gain_db
 from radio.limits import SILENT_SAMPLES
 from radio.link_tables import LinkTables
-from radio.modem.layout import burst_air_samples, burst_coded_bits, burst_layout
-from radio.modem.receiver import max_cfo_hz
+from radio.modem.layout import burst_air_samples, burst_coded_bits, burst_layout, max_cfo_hz
 from radio.numerology import Numerology
 from radio.rates import effective_snr_db
 

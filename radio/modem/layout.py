@@ -22,6 +22,9 @@ from radio.numerology import Numerology
 
 MAX_BURST_SAMPLES = 2**18 - 4096
 """Longest burst, full-rate samples; the rest of 2^18 is for filter tails, zeros and slow clocks."""
+MAX_CFO_ACQUISITION_HZ = 120e3
+MAX_CFO_SOUNDING_HZ = 10e3
+MAX_CFO_DATA_HZ = 2e3
 SOUNDING_SYMBOLS = 12
 DATA_TRAINING_SYMBOLS = 2
 DETECTION_RB_SYMBOLS = 16
@@ -100,6 +103,13 @@ def burst_decimation(burst: Burst, numerology: Numerology) -> int:
 def is_acquisition(burst: Burst) -> bool:
     """Whether the burst's carrier may be anywhere within the reach of first contact."""
     return isinstance(burst, SoundingBurst) and burst.acquisition
+
+
+def max_cfo_hz(burst: Burst) -> float:
+    """Largest carrier offset at which ``burst`` is looked for, Hz."""
+    if isinstance(burst, DataBurst):
+        return MAX_CFO_DATA_HZ
+    return MAX_CFO_ACQUISITION_HZ if burst.acquisition else MAX_CFO_SOUNDING_HZ
 
 
 def half_band(burst: Burst, numerology: Numerology) -> int:

@@ -55,14 +55,6 @@ def demodulate_grid(
     return kernels.turned_subcarriers(spectrum, layout.subcarriers, phase, slope, scale)
 
 
-def shift_frequency(
-    samples: NDArray[np.complex64], shift_hz: float, sample_rate_hz: float, origin: int = 0
-) -> NDArray[np.complex64]:
-    """``samples`` moved by ``shift_hz``; the phase at sample ``origin`` stays."""
-    n = np.arange(len(samples)) - origin
-    return samples * phasor(2.0 * np.pi * shift_hz / sample_rate_hz * n)
-
-
 def phasor(phase: NDArray[np.float64]) -> NDArray[np.complex64]:
     """``exp(j phase)`` in single precision, exact for large phases too."""
     # Reduced to one turn in double precision, so that single precision suffices for the exponential.

@@ -13,16 +13,13 @@ from protocol.bursts import Burst, BurstReport, DataBurst, SoundingBurst
 from radio.modem.block_coding import block_soft_bits
 from radio.modem.combining import SoftMemory
 from radio.modem.detection import detect
-from radio.modem.layout import BurstLayout, burst_air_samples, burst_coded_bits, burst_layout
+from radio.modem.layout import BurstLayout, burst_air_samples, burst_coded_bits, burst_layout, max_cfo_hz
 from radio.modem.observation import Observation, observe_data, observe_sounding
 from radio.modem.ofdm import modulate_grid
 from radio.modem.sequences import training_grid
 from radio.modem.soft_bit_histogram import soft_bit_histogram
 from radio.numerology import Numerology
 
-MAX_CFO_ACQUISITION_HZ = 120e3
-MAX_CFO_SOUNDING_HZ = 10e3
-MAX_CFO_DATA_HZ = 2e3
 CONSTELLATION_POINTS = 512
 
 
@@ -52,13 +49,6 @@ def receive(
     histogram = soft_bit_histogram(burst, seen.symbols, seen.symbol_snr)
     report = _report(burst, numerology, layout, seen, blocks, histogram)
     return msgspec.structs.replace(report, blocks_combined=combined)
-
-
-def max_cfo_hz(burst: Burst) -> float:
-    """Largest carrier offset at which ``burst`` is looked for, Hz."""
-    if isinstance(burst, DataBurst):
-        return MAX_CFO_DATA_HZ
-    return MAX_CFO_ACQUISITION_HZ if burst.acquisition else MAX_CFO_SOUNDING_HZ
 
 
 def _absent(burst: Burst, numerology: Numerology) -> BurstReport:

@@ -65,3 +65,9 @@ def test_without_a_place_to_keep_it_code_is_compiled_all_the_same(monkeypatch):
 
     np.testing.assert_array_equal(compilation.compiled(doubled)(np.arange(3)), [0, 2, 4])
     assert compilation.compiled(doubled) is not doubled
+
+
+def test_whoever_only_plans_bursts_does_not_load_the_compiler():
+    planning = "import sys, deploy.cli, radio.rates, radio.limits, radio.drivers; print('numba' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", planning], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert result.stdout == "False\n"

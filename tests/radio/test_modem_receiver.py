@@ -6,9 +6,8 @@ from protocol.random_streams import random_stream
 from radio.link_tables import LinkTables
 from radio.modem import McsTable, max_blocks, receive
 from radio.modem.detection import detect
-from radio.modem.layout import burst_layout
+from radio.modem.layout import MAX_CFO_DATA_HZ, burst_layout, max_cfo_hz
 from radio.modem.ofdm import modulate_grid
-from radio.modem.receiver import MAX_CFO_DATA_HZ, max_cfo_hz
 from radio.modem.sequences import training_grid
 from radio.modem.trial import (
     Impairments,

@@ -3,8 +3,8 @@ import pytest
 
 from protocol.bursts import SoundingBurst
 from protocol.random_streams import random_stream
+from radio.channel.medium import phasor
 from radio.modem import measure_silence, receive, spectrum
-from radio.modem.ofdm import shift_frequency
 from radio.modem.trial import Impairments, noise_power, random_impairments, send, white_noise
 from radio.numerology import DEFAULT_2MSPS
 
@@ -54,7 +54,7 @@ def test_an_interferer_in_one_resource_block_lowers_its_sinr_alone():
     burst = sounding(6)
     stream = send(rng, burst, [], Impairments(snr_db=20.0), DEFAULT_2MSPS)
     in_rb_20 = DEFAULT_2MSPS.centre_hz(20, 1) + 0.4 * DEFAULT_2MSPS.subcarrier_spacing_hz
-    tone = shift_frequency(np.full(len(stream), 0.05, np.complex64), in_rb_20, DEFAULT_2MSPS.sample_rate_hz)
+    tone = phasor(len(stream), in_rb_20 / 2e6, 0, 0.05)
     sinr_db = np.array(receive(burst, stream + tone, DEFAULT_2MSPS).sinr_db)
     assert np.argmin(sinr_db) == 20
     assert sinr_db[20] < 15.0
@@ -65,7 +65,7 @@ def test_a_silent_window_gives_noise_and_interference_per_resource_block():
     rng = random_stream(5, "silence")
     power = 1e-6
     stream = white_noise(rng, 100_000, power)
-    tone = shift_frequency(np.full(len(stream), 1e-3, np.complex64), DEFAULT_2MSPS.centre_hz(9, 1), 2e6)
+    tone = phasor(len(stream), DEFAULT_2MSPS.centre_hz(9, 1) / 2e6, 0, 1e-3)
     noise_db, psd_db = measure_silence(stream + tone, DEFAULT_2MSPS)
     assert len(noise_db) == 28
     assert len(psd_db) == 256
@@ -76,7 +76,7 @@ def test_a_silent_window_gives_noise_and_interference_per_resource_block():
 def test_the_bins_of_a_spectrum_add_up_to_the_mean_power():
     stream = white_noise(random_stream(6, "spectrum"), 50_000, 0.25)
     assert spectrum(stream).sum() == pytest.approx(0.25, rel=0.03)
-    assert np.argmax(spectrum(shift_frequency(np.ones(4096, np.complex64), 250e3, 2e6))) == 128 + 32
+    assert np.argmax(spectrum(phasor(4096, 0.125, 0, 1.0))) == 128 + 32
 
 
 def test_a_silent_burst_sounds_like_the_silent_window():

@@ -5,8 +5,8 @@ import pytest
 
 from protocol.bursts import DataBurst
 from protocol.random_streams import random_stream
+from radio.channel.medium import phasor
 from radio.modem import burst_air_samples, receive
-from radio.modem.ofdm import shift_frequency
 from radio.modem.trial import Impairments, Neighbour, Scene, random_blocks, received, send
 from radio.numerology import DEFAULT_2MSPS
 
@@ -33,7 +33,8 @@ def stream_of(burst, scene, **impairments):
 
 def density_db(stream, rb_start, rb_count, offset_hz=0.0):
     """Mean power per subcarrier of a grant's inner resource elements, dB."""
-    turned = shift_frequency(stream, -DEFAULT_2MSPS.centre_hz(rb_start, rb_count) - offset_hz, RATE_HZ)
+    down_hz = DEFAULT_2MSPS.centre_hz(rb_start, rb_count) + offset_hz
+    turned = stream * phasor(len(stream), -down_hz / RATE_HZ, 0, 1.0)
     power = np.abs(np.fft.fft(turned * np.hanning(len(turned)))) ** 2
     half_hz = (4 * rb_count - 1) * DEFAULT_2MSPS.subcarrier_spacing_hz
     return 10 * np.log10(np.mean(power[np.abs(np.fft.fftfreq(len(turned), 1 / RATE_HZ)) < half_hz]))
