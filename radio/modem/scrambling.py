@@ -15,9 +15,14 @@ from protocol.random_streams import random_stream
 
 
 def interleaver(burst_id: int, coded_bits: int, together: int = 1) -> NDArray[np.int64]:
-    """Permutation ``p``: bit ``i`` on the air is coded bit ``p[i]`` of its block; ``together`` bits stay together."""
+    """Permutation ``p``: bit ``i`` on the air is coded bit ``p[i]`` of its block; ``together`` bits stay together.
+
+    Bits that stay together (an even number) are a symbol's in the order of TS 38.211, in-phase and quadrature in turn,
+    the most reliable first; on the air all in-phase bits come first.
+    """
     order = random_stream(burst_id, "modem interleaver").permutation(coded_bits // together)
-    return (order[:, None] * together + np.arange(together)).ravel()
+    within = np.concatenate([np.arange(0, together, 2), np.arange(1, together, 2)])
+    return (order[:, None] * together + within).ravel()
 
 
 def scrambling_bits(burst_id: int, n_bits: int) -> NDArray[np.uint8]:

@@ -19,13 +19,13 @@ class LdpcCodec:
         """``coded_bits`` on the air, a multiple of ``bits_per_symbol``; ``payload_bits`` without CRC."""
         self.info_bits = payload_bits + CRC_BITS
         self.coded_bits = coded_bits
-        self._graph = LiftedGraph.of(base_graph, Segmentation.of(self.info_bits, base_graph).lifting_size)
-        self._matching = RateMatching(self._graph, self.info_bits, coded_bits, bits_per_symbol)
-        self.mother_bits = self._graph.mother_bits
+        self.graph = LiftedGraph.of(base_graph, Segmentation.of(self.info_bits, base_graph).lifting_size)
+        self._matching = RateMatching(self.graph, self.info_bits, coded_bits, bits_per_symbol)
+        self.mother_bits = self.graph.mother_bits
 
     def encode(self, info: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """See ``Codec``."""
-        return self._matching.select(encode(self._graph, info, self._matching.rows))
+        return self._matching.select(encode(self.graph, info, self._matching.rows))
 
     def spread(self, soft: NDArray[np.float32]) -> NDArray[np.float32]:
         """See ``Codec``."""
@@ -35,5 +35,5 @@ class LdpcCodec:
         """See ``Codec``. The rate plays no part: soft bits of several transmissions may have been added."""
         from radio.modem.ldpc import decoder  # numba: loaded only where blocks are decoded
 
-        found = decoder.decode(self._graph, mother, self.info_bits)
+        found = decoder.decode(self.graph, mother, self.info_bits)
         return Decoded(found.info, found.converged)
