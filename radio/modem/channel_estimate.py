@@ -62,11 +62,23 @@ def slope_reach_of(layout: BurstLayout) -> float:
     return 2.0 * np.pi * DRIFT_REACH_PPM * 1e-6 * layout.symbol_samples / layout.fft_size
 
 
-def mean_delay(channel: NDArray[np.complex64], subcarriers: NDArray[np.int64], fft_size: int) -> float:
-    """Energy-weighted delay of a channel estimate (weigh it where errors differ), branch samples."""
+def mean_delay(channel: NDArray[np.complex64], layout: BurstLayout) -> float:
+    """Energy-weighted delay of a channel estimate (weigh it where errors differ), branch samples.
+
+    Of paths within a prefix of delay 0, then, twice, of those within a prefix of the delay found: the rest is noise.
+    """
+    subcarriers, size = layout.subcarriers, layout.fft_size
     adjacent = np.diff(subcarriers) == 1
-    turn = np.angle(np.sum((channel[1:] * np.conj(channel[:-1]))[adjacent]))
-    return float(-turn * fft_size / (2.0 * np.pi))
+    delay = 0.0
+    for _ in range(3):
+        spectrum = np.zeros(size, np.complex128)
+        spectrum[subcarriers] = channel * np.exp(2j * np.pi * delay / size * subcarriers)
+        paths = fft.ifft(spectrum)
+        paths[layout.cp + 1 : size - layout.cp] = 0.0
+        confined = fft.fft(paths)[subcarriers]
+        turn = np.angle(np.sum((confined[1:] * np.conj(confined[:-1]))[adjacent]))
+        delay -= float(turn) * size / (2.0 * np.pi)
+    return delay
 
 
 def rb_noise(residual: NDArray[Any], freedom: NDArray[Any], layout: BurstLayout) -> NDArray[np.float64]:
@@ -85,7 +97,7 @@ def smooth_channel(
     under which the raw estimate is likeliest.
     """
     weight = 1.0 / np.maximum(error, SMALLEST_ERROR * np.mean(np.abs(raw) ** 2))
-    delay = mean_delay(raw * weight, layout.subcarriers, layout.fft_size)
+    delay = mean_delay(raw * weight, layout)
     turn = np.exp(2j * np.pi * delay / layout.fft_size * layout.subcarriers)
     power = max(float(np.sum(np.abs(raw) ** 2 * weight - 1.0) / np.sum(weight)), 0.05 / float(np.mean(weight)))
     priors = _priors(tuple(layout.subcarriers.tolist()), layout.sample_rate_hz / layout.fft_size)

@@ -22,10 +22,10 @@ from radio.modem.detection import Detection
 from radio.modem.layout import BurstLayout
 from radio.modem.ofdm import demodulate_grid, phasor
 from radio.modem.sequences import pilot_values
-from radio.modem.tracking import KnownElements, group_sums, track_clock_drift, track_phase
+from radio.modem.tracking import KnownElements, group_sums, search_clock_drift, track_clock_drift, track_phase
 
-DRIFT_TRACKING_SYMBOLS = 32
-"""Shorter bursts cannot drift by a clock offset that the sounding left."""
+MISPLACED_SAMPLES = 1.0
+"""Full-rate samples by which the last FFT window may miss its place before all are cut anew."""
 
 
 class Rotation(NamedTuple):
@@ -80,16 +80,28 @@ def observe_data(
     burst: DataBurst,
 ) -> Observation:
     """Observation of a data burst."""
-    clock_ppm = burst.clock_offset_ppm
-    found = _refined(samples, found, layout, training, clock_ppm, 0.0)
-    grid = demodulate_grid(samples, layout, found.start, layout.symbols, clock_ppm, found.cfo_hz)
     is_pilot = layout.pilot_mask()
     sent = np.concatenate([training.ravel(), pilot_values(burst.burst_id, int(np.count_nonzero(is_pilot)))])
     is_known = np.concatenate([np.ones(training.shape, bool), is_pilot])
-    known = KnownElements.of(grid, is_known, sent)
-    rotation = _track(known, layout)
+    clock_ppm = burst.clock_offset_ppm
+    found = _refined(samples, found, layout, training, clock_ppm, 0.0)
+    for _ in range(2):
+        grid = demodulate_grid(samples, layout, found.start, layout.symbols, clock_ppm, found.cfo_hz)
+        known = KnownElements.of(grid, is_known, sent)
+        rotation = _track(known, layout)
+        missed_ppm = _missed_ppm(rotation, layout)
+        if 1e-6 * abs(missed_ppm) * layout.samples * layout.decimation < MISPLACED_SAMPLES:
+            break
+        # The last windows have left their prefix: all are cut anew.
+        clock_ppm += missed_ppm
     phase_step = float(np.polyfit(np.arange(layout.symbols), rotation.phase, 1)[0])
     return _observation(grid, ~is_known, known, rotation, layout, found.turned(phase_step, layout))
+
+
+def _missed_ppm(rotation: Rotation, layout: BurstLayout) -> float:
+    """Clock offset beyond the one the FFT windows followed: each symbol is that much shorter than they took it for."""
+    per_symbol = rotation.slope[1] - rotation.slope[0]
+    return float(1e6 * per_symbol * layout.fft_size / (2.0 * np.pi * layout.symbol_samples))
 
 
 def _refined(
@@ -106,7 +118,7 @@ def _refined(
     offsets = training_offsets(observed, layout.subcarriers, slope_reach)
     turn = phasor(-np.outer(np.arange(len(training)), offsets.phase_step + offsets.slope_step * layout.subcarriers))
     raw, noise = _training_mean(observed * turn, layout)
-    delay = mean_delay(raw / noise[layout.rb_of_subcarrier], layout.subcarriers, layout.fft_size)
+    delay = mean_delay(raw / noise[layout.rb_of_subcarrier], layout)
     start = found.start + float(np.clip(delay, -layout.cp, layout.cp))
     return replace(found.turned(offsets.phase_step, layout), start=start)
 
@@ -128,13 +140,12 @@ def _track(known: KnownElements, layout: BurstLayout) -> Rotation:
     noise = rb_noise_power[layout.rb_of_subcarrier]
     channel = smooth_channel(raw, noise / n_training, layout)
     matched = (channel / noise).astype(np.complex64)
-    phase = track_phase(known, matched, float(np.mean(np.abs(channel) ** 2 / noise)))
-    if layout.data_symbols < DRIFT_TRACKING_SYMBOLS:
-        return Rotation(phase, np.zeros(layout.symbols))
-    origin = 0.5 * (layout.training_symbols - 1)
-    turned = known.turned(-phase[known.symbol])
-    drift = track_clock_drift(turned, matched, layout.subcarriers, layout.fft_size, origin)
-    return Rotation(phase, drift * (np.arange(layout.symbols) - origin))
+    symbol = np.arange(layout.symbols) - 0.5 * (n_training - 1)
+    slope = search_clock_drift(known, matched, layout.subcarriers, slope_reach_of(layout))
+    straight = known.turned(-slope * symbol[known.symbol] * layout.subcarriers[known.column])
+    phase = track_phase(straight, matched, float(np.mean(np.abs(channel) ** 2 / noise)))
+    slope += track_clock_drift(straight.turned(-phase[known.symbol]), matched, layout.subcarriers, -symbol[0])
+    return Rotation(phase, slope * symbol)
 
 
 def _observation(
@@ -170,6 +181,6 @@ def _observation(
         noise=noise,
         power=power,
         cfo_hz=found.cfo_hz,
-        start=found.start + mean_delay(channel, subcarriers, layout.fft_size),
+        start=found.start + mean_delay(channel, layout),
         evm_db=10.0 * math.log10(max(evm, 1e-12)),
     )

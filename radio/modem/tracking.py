@@ -11,15 +11,18 @@ from scipy import fft
 from radio.modem.ofdm import phasor
 from radio.modem.peaks import vertex
 
-PILOTS_PER_ESTIMATE = 32.0
-"""Known elements behind one phase estimate: its error then costs below 0.1 dB."""
+PILOTS_PER_ESTIMATE = 16.0
+"""Known elements behind one phase estimate at least: its error then costs 0.15 dB."""
 ENERGY_PER_ESTIMATE = 60.0
 """Their total SNR, so that a weak burst's phase is averaged longer (0.09 rad)."""
-MAX_RESIDUAL_TURNS = 0.05
-"""Search range of the residual carrier offset, turns per symbol (360 Hz at 2 Msps)."""
-DRIFT_REACH_SAMPLES = 3.0
-"""Search range of the residual clock drift over a burst, full-band samples."""
-DRIFT_STEPS = 25
+WORSE_BY_CHANCE = 2.0
+"""By how much of log-likelihood a longer averaging of the phase may seem worse and is still preferred."""
+MAX_RESIDUAL_TURNS = 0.15
+"""Search range of the residual carrier offset, turns per symbol (1 kHz): what two weak training symbols leave."""
+STRETCH_SYMBOLS = 4
+"""Symbols over which a residual carrier offset turns the phase little."""
+SEARCH_STEP = 2.0
+"""Of the clock's search: phase between two candidates at the band's edge when the burst ends, rad."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,30 @@ class KnownElements:
         return replace(self, value=self.value * phasor(phase))
 
 
-def track_phase(known: KnownElements, channel: NDArray[np.complex64], snr: float) -> NDArray[np.float64]:
-    """Common phase of each symbol, rad, shape (symbols,). ``snr``: linear, per subcarrier."""
-    common = group_sums(known.symbol, known.value * np.conj(channel)[known.column], known.n_symbols)
+def track_phase(known: KnownElements, matched: NDArray[np.complex64], snr: float) -> NDArray[np.float64]:
+    """Common phase of each symbol, rad, shape (symbols,).
+
+    ``matched``: channel over noise power, per subcarrier; ``snr``: linear, per subcarrier. Averaged over as many
+    symbols as the phase stands still: the window whose mean tells a symbol's phase best from the others'.
+    """
+    common = group_sums(known.symbol, known.value * np.conj(matched)[known.column], known.n_symbols)
     step = _residual_step(common)
     symbol = np.arange(len(common))
     turned = common * np.exp(-1j * step * symbol)
     needed = max(PILOTS_PER_ESTIMATE, ENERGY_PER_ESTIMATE / max(snr, 1e-3))
     window = int(np.ceil(needed * known.n_symbols / len(known.value)))
-    return step * symbol + np.unwrap(np.angle(_moving_sum(turned, window)))
+    sums = [_moving_sum(turned, window)]
+    while window < 2 * len(common):
+        window *= 2
+        sums.append(_moving_sum(turned, window))
+    agreement = [_told_by_the_others(turned, total) for total in sums]
+    longest = max(i for i, value in enumerate(agreement) if value >= max(agreement) - WORSE_BY_CHANCE)
+    return step * symbol + np.unwrap(np.angle(sums[longest]))
+
+
+def _told_by_the_others(values: NDArray[np.complex128], sums: NDArray[np.complex128]) -> float:
+    """How well ``values`` agree with the phase of their ``sums`` without themselves."""
+    return float(np.sum((values * np.exp(-1j * np.angle(sums - values))).real))
 
 
 def group_sums(group: NDArray[np.int64], values: NDArray[np.complex64], n_groups: int) -> NDArray[np.complex128]:
@@ -84,34 +102,43 @@ def _moving_sum(values: NDArray[np.complex128], window: int) -> NDArray[np.compl
     return result
 
 
-def track_clock_drift(
-    known: KnownElements,
-    channel: NDArray[np.complex64],
-    subcarriers: NDArray[np.int64],
-    fft_size: int,
-    origin: float,
+def search_clock_drift(
+    known: KnownElements, matched: NDArray[np.complex64], subcarriers: NDArray[np.int64], reach: float
 ) -> float:
-    """Residual slope per symbol and subcarrier, rad: a grid search, then two Gauss-Newton steps.
+    """Slope per symbol and subcarrier, rad, within ``+-reach``, good to what ``track_clock_drift`` follows.
 
-    ``known`` has its common phase removed; ``origin`` is the symbol at which ``channel`` holds.
+    Before the phase is known: energies of stretches of symbols are added. ``matched``: see ``track_phase``.
     """
-    value = known.value * np.conj(channel)[known.column]
+    span = known.n_symbols * int(np.max(np.abs(subcarriers)))
+    steps = int(np.ceil(reach * span / SEARCH_STEP))
+    if steps == 0:
+        return 0.0
+    slopes = np.linspace(-reach, reach, 2 * steps + 1)
+    lever = known.symbol * subcarriers[known.column]
+    stretch = known.symbol // STRETCH_SYMBOLS
+    begins = np.flatnonzero(np.diff(stretch, prepend=-1))
+    turned = known.value * np.conj(matched)[known.column] * phasor(-slopes[0] * lever)
+    step = phasor(-(slopes[1] - slopes[0]) * lever)
+    energy = np.empty(len(slopes))
+    for index in range(len(slopes)):
+        energy[index] = np.sum(np.abs(np.add.reduceat(turned, begins)) ** 2)
+        turned *= step
+    best = int(np.argmax(energy))
+    return float(slopes[best])
+
+
+def track_clock_drift(
+    known: KnownElements, matched: NDArray[np.complex64], subcarriers: NDArray[np.int64], origin: float
+) -> float:
+    """Residual slope per symbol and subcarrier, rad, by Gauss-Newton steps.
+
+    ``known`` has its common phase removed; ``origin`` is the symbol at which ``matched`` holds.
+    """
+    value = known.value * np.conj(matched)[known.column]
     lever = (known.symbol - origin) * subcarriers[known.column]
-    slope = _best_slope(value, lever, 2.0 * np.pi * DRIFT_REACH_SAMPLES / (fft_size * known.n_symbols))
-    for _ in range(2):
+    slope = 0.0
+    for _ in range(3):
         aligned = value * phasor(-slope * lever)
         curvature = float(np.sum(lever**2 * np.maximum(aligned.real, 0.0)))
         slope += float(np.sum(lever * aligned.imag)) / max(curvature, 1e-30)
     return slope
-
-
-def _best_slope(value: NDArray[np.complex64], lever: NDArray[np.float64], reach: float) -> float:
-    """The slope of ``DRIFT_STEPS`` within ``+-reach`` that aligns ``value`` best."""
-    slopes = np.linspace(-reach, reach, DRIFT_STEPS)
-    step = phasor(-(slopes[1] - slopes[0]) * lever)
-    aligned = value * phasor(-slopes[0] * lever)
-    fit = np.empty(DRIFT_STEPS)
-    for index in range(DRIFT_STEPS):
-        fit[index] = aligned.real.sum()
-        aligned *= step
-    return float(slopes[np.argmax(fit)])

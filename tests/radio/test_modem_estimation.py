@@ -10,7 +10,7 @@ from radio.modem.layout import burst_layout
 from radio.modem.ofdm import demodulate_grid, modulate_grid
 from radio.modem.sequences import training_grid
 from radio.modem.shaping import receive_gain
-from radio.modem.tracking import KnownElements, track_clock_drift, track_phase
+from radio.modem.tracking import KnownElements, search_clock_drift, track_clock_drift, track_phase
 from radio.numerology import DEFAULT_2MSPS
 
 
@@ -72,21 +72,39 @@ def test_training_tells_carrier_and_clock_offset_without_knowing_the_channel():
 
 
 def test_the_delay_of_a_channel_is_its_phase_slope():
-    subcarriers = layout_of(28).subcarriers
-    channel = np.exp(-2j * np.pi * 2.75 * subcarriers / 256).astype(np.complex64)
-    assert mean_delay(channel, subcarriers, 256) == pytest.approx(2.75, abs=1e-3)
+    layout = layout_of(28)
+    channel = np.exp(-2j * np.pi * 2.75 * layout.subcarriers / 256).astype(np.complex64)
+    assert mean_delay(channel, layout) == pytest.approx(2.75, abs=1e-3)
 
 
-@pytest.mark.parametrize("drift_samples", [-2.2, 0.3, 1.7])
+@pytest.mark.parametrize(("rb_count", "error"), [(28, 0.1), (7, 0.1), (1, 0.3)])
+def test_the_delay_of_a_weak_channel_is_found_too(rb_count, error):
+    layout, rng = layout_of(rb_count), random_stream(6, "weak delay", rb_count)
+    errors = []
+    for _ in range(50):
+        delay = rng.uniform(-0.5, 0.5)
+        channel = np.exp(-2j * np.pi * delay * layout.subcarriers / layout.fft_size)
+        noisy = channel + complex_noise(rng, channel.shape, 1.0 / layout.training_symbols)
+        errors.append(mean_delay(noisy.astype(np.complex64), layout) - delay)
+    # In full-band samples; at 0 dB, after training.
+    assert layout.decimation * np.std(errors) < 5.0 * error
+
+
+@pytest.mark.parametrize("drift_samples", [-13.1, -2.2, 0.3, 1.7, 12.9])
 def test_clock_drift_is_read_from_pilots(drift_samples):
     layout, rng = layout_of(28, blocks=40), random_stream(3, "drift", str(drift_samples))
     symbols = layout.data_symbols
     slope = 2.0 * np.pi * drift_samples / (256 * symbols)
     channel = echoes(layout.subcarriers)
-    origin = 1.5
-    since = np.arange(symbols)[:, None] - origin
-    received = channel * np.exp(1j * slope * since * layout.subcarriers)
-    found = track_clock_drift(noisy_pilots(rng, received, layout), channel, layout.subcarriers, 256, origin)
+    received = channel * np.exp(1j * slope * np.arange(symbols)[:, None] * layout.subcarriers)
+    # A carrier offset that two weak training symbols leave.
+    received *= np.exp(0.2j * np.arange(symbols))[:, None]
+    known = noisy_pilots(rng, received, layout)
+    found = search_clock_drift(known, channel, layout.subcarriers, 2.0 * np.pi * 15.0 / (256 * symbols))
+    lever = known.symbol * layout.subcarriers[known.column]
+    straight = known.turned(-found * lever)
+    phase = track_phase(straight, channel, 10.0)
+    found += track_clock_drift(straight.turned(-phase[known.symbol]), channel, layout.subcarriers, 0.0)
     assert found == pytest.approx(slope, abs=2.0 * np.pi * 0.02 / (256 * symbols))
 
 

@@ -49,9 +49,7 @@ def model_of(model, delay_spread_s):
 
 def dense_estimate(raw, error, layout):
     """Textbook LMMSE with the covariance of an exponential profile, of the spread of greatest likelihood."""
-    turn = np.exp(
-        2j * np.pi * mean_delay(raw / error, layout.subcarriers, layout.fft_size) / layout.fft_size * layout.subcarriers
-    )
+    turn = np.exp(2j * np.pi * mean_delay(raw / error, layout) / layout.fft_size * layout.subcarriers)
     aligned = raw * turn
     weight = 1.0 / error
     power = max((np.sum(np.abs(raw) ** 2 * weight) - len(raw)) / np.sum(weight), 0.05 / np.mean(weight))
