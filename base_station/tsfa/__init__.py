@@ -1,5 +1,6 @@
 """TSFA online: which client gets how many resource blocks and bits this round, and the latency queues.
 
-``solver.solve`` is the entry point; ``problem`` holds its input and output. Only numpy and the
-protocol package are imported here.
+``solver.solve`` is the entry point; ``problem`` holds its input and output, ``options`` every grant a client
+could be given, ``search`` the two latency models. Grants are packed by ``knapsack`` where only their size counts
+and by ``placement`` where their place in the band does. Only numpy and the protocol package are imported here.
 """

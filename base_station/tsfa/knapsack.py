@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from base_station.tsfa.packing import SILENT, Packing
+
 OUT_OF_BAND = -(2**61)
 """Value of a band of negative width: lower than any sum of gains."""
 
@@ -28,6 +30,16 @@ def pack(units: NDArray[np.int64], guard_rb: int, rb_total: int) -> NDArray[np.i
             with_grant = (shifted + units[n, size - guard_rb - 1][:, None]).max(axis=0)
             np.maximum(best[n], with_grant, out=best[n + 1])
     return _trace_back(best, units, sizes, guard_rb)
+
+
+def pack_side_by_side(units: NDArray[np.int64], guard_rb: int, rb_total: int) -> Packing:
+    """Packer where only the number of RBs counts, k of them at ``units[:, k - 1]``: grants lie in input order."""
+    counts = pack(units, guard_rb, rb_total)
+    sizes = np.where(counts > 0, counts + guard_rb, 0)
+    rb_start = np.where(counts > 0, np.cumsum(sizes) - sizes, 0)
+    active = np.flatnonzero(counts)
+    total = int(units[active, counts[active] - 1].sum())
+    return Packing(np.where(counts > 0, counts - 1, SILENT), rb_start, total)
 
 
 def _worthwhile(row: NDArray[np.int64], guard_rb: int, capacity: int) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from base_station.tsfa.problem import Instance
+from base_station.tsfa.problem import ClientInstance, Instance
 
 GAIN_UNITS = 2**58
 """Integer units that the sum of all energy terms is divided into: sums are exact in any order."""
@@ -23,14 +23,18 @@ SAME_LATENCY = 1e-12
 
 @dataclass(frozen=True)
 class Options:
-    """All grants of an instance, for N clients, k = 1..K RBs and curve points j = 0..P-1 (padded).
+    """All grants of an instance, for N clients, M grants and curve points j = 0..P-1 (padded).
 
-    ``gain`` (N, K, P): objective saved against silence, 0 or less where a grant is useless or forbidden.
-    ``latency_s`` (N, K, P): infinite where the grant is impossible.
+    A grant is a number of RBs, 1 to K, or where rates depend on the place, a number and a first RB.
+    ``rb_count``, ``rb_start`` (M,): RBs and first RB of a grant; no first RB where it does not matter.
+    ``gain`` (N, M, P): objective saved against silence, 0 or less where a grant is useless or forbidden.
+    ``latency_s`` (N, M, P): infinite where the grant is impossible.
     ``floor_s``: the largest compute time; no allocation has a smaller largest latency.
     ``energy_total``: sum of V weight energy over the clients with a useful grant, the scale of ties.
     """
 
+    rb_count: NDArray[np.int64]
+    rb_start: NDArray[np.int64] | None
     gain: NDArray[np.float64]
     latency_s: NDArray[np.float64]
     floor_s: float
@@ -42,16 +46,21 @@ class Options:
         if self.energy_total == 0.0:
             return np.zeros(self.gain.shape, np.int64)
         units: NDArray[np.int64] = np.rint(np.maximum(self.gain, 0.0) / self.energy_total * GAIN_UNITS).astype(np.int64)
-        units -= RB_PENALTY_UNITS * np.arange(1, units.shape[1] + 1)[:, None]
+        units -= RB_PENALTY_UNITS * self.rb_count[:, None]
         return units
 
     @property
     def tie(self) -> float:
         """Objectives closer than this are equal."""
-        return 4 * self.gain.shape[1] * RB_PENALTY_UNITS * self.energy_total / GAIN_UNITS
+        rb_limit = int(self.rb_count.max(initial=0))
+        return 4 * rb_limit * RB_PENALTY_UNITS * self.energy_total / GAIN_UNITS
+
+    def gain_of(self, units: int) -> float:
+        """What an amount of units is worth, the penalty of RBs not counted."""
+        return units / GAIN_UNITS * self.energy_total
 
     def within(self, cap_s: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Best units and curve point for each (client, k) among grants with latency at most ``cap_s``, (N, K) each."""
+        """Best units and curve point for each client and grant with latency at most ``cap_s``, (N, M) each."""
         units = np.where(self.latency_s <= cap_s, self.units, 0)
         point = units.argmax(axis=2)
         return np.take_along_axis(units, point[:, :, None], axis=2)[:, :, 0], point
@@ -68,8 +77,7 @@ class Options:
 def build_options(instance: Instance, latency_price: NDArray[np.float64]) -> Options:
     """Tabulate all grants. ``latency_price`` (N,): what a second of airtime costs each client in the objective."""
     clients = instance.clients
-    rb_limit = max([min(len(c.rate_bps), instance.rb_total) for c in clients], default=0)
-    rate = _padded([c.rate_bps[:rb_limit] for c in clients], rb_limit)
+    rb_count, rb_start, rate = _placed_rates(instance) if instance.placed else _rates(instance)
     points = max([len(c.curve) for c in clients], default=1)
     bits = _padded([[p[0] for p in c.curve] for c in clients], points)
     energy = _padded([[p[1] for p in c.curve] for c in clients], points)
@@ -87,7 +95,36 @@ def build_options(instance: Instance, latency_price: NDArray[np.float64]) -> Opt
     gain = np.where(possible, gain, 0.0)
     useful = (gain > 0.0).any(axis=(1, 2))
     total = float((scale * energy[:, 0])[useful].sum())
-    return Options(gain, np.where(possible, latency, np.inf), float(compute.max(initial=0.0)), total)
+    latency = np.where(possible, latency, np.inf)
+    return Options(rb_count, rb_start, gain, latency, float(compute.max(initial=0.0)), total)
+
+
+def _rates(instance: Instance) -> tuple[NDArray[np.int64], None, NDArray[np.float64]]:
+    """Numbers of RBs (M,) and goodput (N, M)."""
+    rows = [client.rate_bps or [] for client in instance.clients]
+    rb_limit = max([min(len(row), instance.rb_total) for row in rows], default=0)
+    return np.arange(1, rb_limit + 1), None, _padded([row[:rb_limit] for row in rows], rb_limit)
+
+
+def _placed_rates(instance: Instance) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Numbers of RBs and first RBs of all placements (M,), and goodput (N, M)."""
+    rb_total = instance.rb_total
+    # Row k, column s: k + 1 RBs from s on; the upper left triangle fits the band.
+    fits = np.add.outer(np.arange(rb_total), np.arange(rb_total)) < rb_total
+    index, rb_start = np.nonzero(fits)
+    rate = np.zeros((len(instance.clients), len(rb_start)))
+    for row, client in zip(rate, instance.clients, strict=True):
+        row[:] = _rate_square(client, rb_total)[fits]
+    return index + 1, rb_start, rate
+
+
+def _rate_square(client: ClientInstance, rb_total: int) -> NDArray[np.float64]:
+    """Goodput with k + 1 RBs from s on at [k, s]."""
+    if client.rate_bps_at is not None:
+        rows = [*client.rate_bps_at, *([[]] * (rb_total - len(client.rate_bps_at)))]
+        return _padded(rows, rb_total)
+    rates = (client.rate_bps or [])[:rb_total]
+    return np.broadcast_to(_padded([rates], rb_total).T, (rb_total, rb_total))
 
 
 def _padded(rows: list[list[float]], width: int) -> NDArray[np.float64]:

@@ -21,6 +21,9 @@ LARGEST_NUMBER = 1e100
 
 LARGEST_RB_TOTAL = 4096
 
+LARGEST_PLACED_RB_TOTAL = 300
+"""With ``rate_bps_at``: time and memory grow with the square of the band."""
+
 _Checked = TypeVar("_Checked", bound=Struct)
 
 
@@ -36,8 +39,10 @@ class ClientInstance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Time at which it could start to send, s."""
     overhead_s: float = 0.0
     """Time a burst costs besides its bits, s."""
-    rate_bps: list[float]
-    """``rate_bps[k-1]``: goodput with k RBs; at most ``len(rate_bps)`` RBs can be used."""
+    rate_bps: list[float] | None = None
+    """``rate_bps[k-1]``: goodput with k RBs; at most ``len(rate_bps)`` RBs can be used. This or the next."""
+    rate_bps_at: list[list[float]] | None = None
+    """``rate_bps_at[k-1][start]``: goodput with k RBs from ``start`` on; 0 or missing: not usable."""
     curve: list[CurvePoint]
     """Error curve: the first point sends zero bits; bits ascend, energies do not rise."""
 
@@ -56,6 +61,11 @@ class Instance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deadline_s: float | None = None
     """No client that sends may have a larger latency, s."""
     clients: list[ClientInstance]
+
+    @property
+    def placed(self) -> bool:
+        """Whether it matters to anybody where in the band a grant lies."""
+        return any(client.rate_bps_at is not None for client in self.clients)
 
 
 class ClientAllocation(Struct, frozen=True, kw_only=True):
@@ -106,6 +116,9 @@ def check_instance(instance: Instance, origin: str = "instance") -> None:
         count = getattr(instance, key)
         if not 0 <= count <= LARGEST_RB_TOTAL:
             raise ConfigurationError(f"{origin}: {key} must be between 0 and {LARGEST_RB_TOTAL}, got {count}")
+    if instance.placed and instance.rb_total > LARGEST_PLACED_RB_TOTAL:
+        limit = f"{LARGEST_PLACED_RB_TOTAL} with rate_bps_at"
+        raise ConfigurationError(f"{origin}: rb_total must be at most {limit}, got {instance.rb_total}")
     _check_numbers(instance, ("V", "queue_s"), origin)
     if instance.deadline_s is not None:
         _check_numbers(instance, ("deadline_s",), origin)
@@ -116,17 +129,13 @@ def check_instance(instance: Instance, origin: str = "instance") -> None:
         seen.add(client.name)
         where = f"{origin}: client '{client.name}'"
         _check_numbers(client, ("weight", "queue_s", "compute_s", "overhead_s"), where)
-        _check_range(client.rate_bps, f"{where}: rate_bps")
+        _check_rates(client, instance.rb_total, where)
         _check_curve(client.curve, f"{where}: curve")
 
 
 def _client(raw: Any, index: int, origin: str) -> ClientInstance:
     name = raw.get("name") if isinstance(raw, dict) else None
     where = f"{origin}: client '{name}'" if name and isinstance(name, str) else f"{origin}: clients[{index}]"
-    if isinstance(raw, dict) and "rate_bps_at" in raw:
-        raise ConfigurationError(
-            f"{where}: rate_bps_at: placement by frequency is not supported; give rate_bps, the goodput for each count"
-        )
     client = _convert(raw, ClientInstance, where)
     if not client.name:
         raise ConfigurationError(f"{where}: name must not be empty")
@@ -157,6 +166,22 @@ def _check_range(values: Sequence[float], where: str) -> None:
         if not 0.0 <= value <= LARGEST_NUMBER:
             bounds = f"finite and at least 0 (at most {LARGEST_NUMBER:g})"
             raise ConfigurationError(f"{where} must be {bounds}, got {value if math.isfinite(value) else float(value)}")
+
+
+def _check_rates(client: ClientInstance, rb_total: int, where: str) -> None:
+    if (client.rate_bps is None) == (client.rate_bps_at is None):
+        given = "neither is" if client.rate_bps is None else "both are"
+        raise ConfigurationError(f"{where}: give either rate_bps or rate_bps_at; {given} given")
+    _check_range(client.rate_bps or [], f"{where}: rate_bps")
+    rows = client.rate_bps_at or []
+    if len(rows) > rb_total:
+        raise ConfigurationError(f"{where}: rate_bps_at has {len(rows)} rows, but the band has {rb_total} RBs")
+    for index, row in enumerate(rows):
+        starts = rb_total - index
+        if len(row) > starts:
+            fit = f"{index + 1} RBs have {starts} starts in a band of {rb_total}"
+            raise ConfigurationError(f"{where}: rate_bps_at[{index}] has {len(row)} entries, but {fit}")
+        _check_range(row, f"{where}: rate_bps_at[{index}]")
 
 
 def _check_curve(curve: Sequence[CurvePoint], where: str) -> None:

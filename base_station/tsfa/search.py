@@ -2,49 +2,87 @@
 
 from __future__ import annotations
 
-import heapq
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from base_station.tsfa.knapsack import pack
 from base_station.tsfa.options import SAME_LATENCY, Options
+from base_station.tsfa.packing import Packer
+
+MOST_UNPROVEN = 24
+"""Latency caps whose grants are not proven the best, before the search of the ``round`` model stops."""
 
 
 @dataclass(frozen=True)
 class Grants:
-    """RBs (0: silent) and curve point of each client, (N,) each, what they gain and the largest latency."""
+    """RBs (0: silent), first RB and curve point of each client, (N,) each, what they gain, the largest latency.
+
+    ``gain_limit``: nothing gains more under the same latency cap.
+    """
 
     rb_count: NDArray[np.int64]
+    rb_start: NDArray[np.int64]
     point: NDArray[np.int64]
     gain: float
+    gain_limit: float
     largest_latency_s: float
 
+    @property
+    def proven(self) -> bool:
+        """Nothing gains more under the same latency cap."""
+        return self.gain_limit <= self.gain
 
-def best_grants(options: Options, guard_rb: int, rb_total: int, cap_s: float) -> Grants:
-    """The grants of largest gain, of those the fewest RBs, with no latency above ``cap_s``."""
+
+@dataclass(frozen=True)
+class Answer:
+    """The best grants found; no others save more than ``saving_limit`` against silence. ``exact``: nor do these."""
+
+    grants: Grants
+    saving_limit: float
+    exact: bool
+
+
+def best_grants(options: Options, pack: Packer, cap_s: float) -> Grants:
+    """Grants of large gain, of those the fewest RBs, with no latency above ``cap_s``."""
     units, point = options.within(cap_s)
-    counts = pack(units, guard_rb, rb_total)
-    active = np.flatnonzero(counts)
-    chosen = np.zeros(len(counts), np.int64)
-    chosen[active] = point[active, counts[active] - 1]
-    at = (active, counts[active] - 1, chosen[active])
-    latency = float(options.latency_s[at].max(initial=options.floor_s))
-    return Grants(counts, chosen, float(options.gain[at].sum()), latency)
+    packing = pack(units)
+    active = np.flatnonzero(packing.grant >= 0)
+    grant = packing.grant[active]
+    counts, chosen = np.zeros(len(units), np.int64), np.zeros(len(units), np.int64)
+    counts[active], chosen[active] = options.rb_count[grant], point[active, grant]
+    at = (active, grant, chosen[active])
+    gain = float(options.gain[at].sum())
+    proven = packing.limit == int(units[active, grant].sum())
+    return Grants(
+        rb_count=counts,
+        rb_start=packing.rb_start,
+        point=chosen,
+        gain=gain,
+        gain_limit=gain if proven else options.gain_of(packing.limit) + options.tie,
+        largest_latency_s=float(options.latency_s[at].max(initial=options.floor_s)),
+    )
 
 
-def search_per_client(options: Options, guard_rb: int, rb_total: int) -> Grants:
-    """Latencies are already priced into the gains: one knapsack, then the tie-break.
+def search_per_client(options: Options, pack: Packer) -> Answer:
+    """Latencies are already priced into the gains: one packing, then the tie-break.
 
     The largest gain under a latency cap falls with the cap, so the smallest cap that keeps it is
     found by bisection; usually the first step shows that there is no tie.
     """
-    best = best_grants(options, guard_rb, rb_total, np.inf)
+    best = best_grants(options, pack, np.inf)
+    if not best.proven:
+        return Answer(best, best.gain_limit, exact=False)
+    return Answer(_quickest(options, pack, best), best.gain_limit, exact=True)
+
+
+def _quickest(options: Options, pack: Packer, best: Grants) -> Grants:
+    """Of the grants that gain as much as ``best`` those of smallest largest latency."""
     if best.largest_latency_s <= options.floor_s:
         return best
     needed = best.gain - options.tie
-    lower = best_grants(options, guard_rb, rb_total, best.largest_latency_s * (1 - SAME_LATENCY))
+    lower = best_grants(options, pack, best.largest_latency_s * (1 - SAME_LATENCY))
     if lower.gain < needed:
         return best
     caps = options.caps_s()
@@ -52,7 +90,7 @@ def search_per_client(options: Options, guard_rb: int, rb_total: int) -> Grants:
     best = lower
     while high - low > 1:
         middle = (low + high) // 2
-        grants = best_grants(options, guard_rb, rb_total, float(caps[middle]))
+        grants = best_grants(options, pack, float(caps[middle]))
         if grants.gain >= needed:
             best, high = grants, int(np.searchsorted(caps, grants.largest_latency_s))
         else:
@@ -60,42 +98,89 @@ def search_per_client(options: Options, guard_rb: int, rb_total: int) -> Grants:
     return best
 
 
-def search_round(options: Options, guard_rb: int, rb_total: int, queue_s: float) -> Grants:
-    """Minimise queue_s x L - gain(L) over the largest latency L: branch and bound on intervals of L.
-
-    gain(L), the largest gain with no latency above L, is non-decreasing, so an interval whose
-    right neighbour gains G and whose smallest latency is L is worth at least queue_s x L - G.
-    """
-    caps = _worthwhile_caps_s(options, queue_s)
-    slack = options.tie + 1e-15 * queue_s * float(caps[-1])
-    best = best_grants(options, guard_rb, rb_total, float(caps[-1]))
-    best_value = queue_s * best.largest_latency_s - best.gain
-    solved = [best]
-    open_intervals: list[tuple[float, int, int, float]] = []
-
-    def push(first: int, last: int, gain_limit: float) -> None:
-        if first <= last:
-            heapq.heappush(open_intervals, (queue_s * float(caps[first]) - gain_limit, first, last, gain_limit))
-
-    push(0, int(np.searchsorted(caps, best.largest_latency_s)) - 1, best.gain)
-    while open_intervals:
-        bound, first, last, gain_limit = heapq.heappop(open_intervals)
-        if bound > best_value + slack:
-            break
-        middle = (first + last) // 2
-        grants = best_grants(options, guard_rb, rb_total, float(caps[middle]))
-        solved.append(grants)
-        best_value = min(best_value, queue_s * grants.largest_latency_s - grants.gain)
-        # Between the latency reached and the cap nothing gains more, nor does a latency above it
-        # when the right neighbour gains no more.
-        push(first, int(np.searchsorted(caps, grants.largest_latency_s)) - 1, grants.gain)
-        if grants.gain < gain_limit - options.tie:
-            push(middle + 1, last, gain_limit)
-    equal = [g for g in solved if queue_s * g.largest_latency_s - g.gain <= best_value + slack]
-    return min(equal, key=lambda g: g.largest_latency_s)
+def search_round(options: Options, pack: Packer, queue_s: float) -> Answer:
+    """Minimise queue_s x L - gain(L) over the largest latency L: branch and bound on intervals of L."""
+    search = _RoundSearch(options, pack, queue_s, _worthwhile_caps_s(options, queue_s))
+    slack = options.tie + 1e-15 * queue_s * float(search.caps_s[-1])
+    search.run(slack)
+    equal = [g for g in search.solved if search.value(g) <= search.best_value + slack]
+    saving_limit = queue_s * options.floor_s - search.bound
+    exact = search.bound >= search.best_value - 2 * slack
+    return Answer(min(equal, key=lambda g: g.largest_latency_s), saving_limit, exact)
 
 
 def _worthwhile_caps_s(options: Options, queue_s: float) -> NDArray[np.float64]:
     # A latency that costs more than all energy is worth loses to silence, however absurd a rate made it.
     caps = options.caps_s()
     return caps[queue_s * (caps - options.floor_s) <= options.energy_total + options.tie]
+
+
+@dataclass
+class _Interval:
+    """Latency caps ``first`` to ``last``, under which no grants gain more than the limit.
+
+    ``closed``: a single cap that was solved, but whose grants are not proven the best.
+    """
+
+    first: int
+    last: int
+    gain_limit: float
+    closed: bool = False
+
+
+@dataclass
+class _RoundSearch:
+    """gain(L), the largest gain with no latency above L, is non-decreasing, so an interval whose
+    right neighbour gains at most G and whose smallest latency is L is worth at least queue_s x L - G.
+    """
+
+    options: Options
+    pack: Packer
+    queue_s: float
+    caps_s: NDArray[np.float64]
+    intervals: list[_Interval] = field(default_factory=list)
+    """Where better grants may be."""
+    solved: list[Grants] = field(default_factory=list)
+    best_value: float = math.inf
+
+    def run(self, slack: float) -> None:
+        """Search until no interval can hold anything better, or too much stays unproven."""
+        self._solve(_Interval(0, len(self.caps_s) - 1, math.inf), len(self.caps_s) - 1)
+        while sum(i.closed for i in self.intervals) < MOST_UNPROVEN:
+            worst = min((i for i in self.intervals if not i.closed), key=self._least_value, default=None)
+            if worst is None or self._least_value(worst) > self.best_value + slack:
+                break
+            self.intervals.remove(worst)
+            self._solve(worst, (worst.first + worst.last) // 2)
+
+    @property
+    def bound(self) -> float:
+        """No grants are worth less."""
+        return min([self.best_value, *map(self._least_value, self.intervals)])
+
+    def value(self, grants: Grants) -> float:
+        """What is minimised."""
+        return self.queue_s * grants.largest_latency_s - grants.gain
+
+    def _least_value(self, interval: _Interval) -> float:
+        return self.queue_s * float(self.caps_s[interval.first]) - interval.gain_limit
+
+    def _solve(self, interval: _Interval, cap: int) -> None:
+        """Split the interval at a cap, by the grants under it."""
+        grants = best_grants(self.options, self.pack, float(self.caps_s[cap]))
+        self.solved.append(grants)
+        self.best_value = min(self.best_value, self.value(grants))
+        for other in self.intervals:
+            if other.last < cap:
+                other.gain_limit = min(other.gain_limit, grants.gain_limit)
+        below = cap
+        if grants.proven:
+            # Between the latency reached and the cap nothing gains more.
+            below = int(np.searchsorted(self.caps_s, grants.largest_latency_s))
+        else:
+            self.intervals.append(_Interval(cap, cap, grants.gain_limit, closed=True))
+        if interval.first < below:
+            self.intervals.append(_Interval(interval.first, below - 1, grants.gain_limit))
+        # Latencies above the cap gain no more than the right neighbour.
+        if cap < interval.last and grants.gain < interval.gain_limit - self.options.tie:
+            self.intervals.append(_Interval(cap + 1, interval.last, interval.gain_limit))

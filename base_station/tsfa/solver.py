@@ -1,15 +1,18 @@
-"""TSFA online: solve the allocation problem of one round exactly."""
+"""TSFA online: solve the allocation problem of one round."""
 
 from __future__ import annotations
 
 import math
 import time
+from functools import partial
 
 import numpy as np
 
-from base_station.tsfa.knapsack import largest_gain
+from base_station.tsfa.knapsack import largest_gain, pack_side_by_side
 from base_station.tsfa.options import Options, build_options
-from base_station.tsfa.problem import Allocation, ClientAllocation, Instance, check_instance
+from base_station.tsfa.packing import Packer
+from base_station.tsfa.placement import PlacementPacker
+from base_station.tsfa.problem import Allocation, ClientAllocation, ClientInstance, Instance, check_instance
 from base_station.tsfa.search import Grants, search_per_client, search_round
 
 
@@ -17,49 +20,65 @@ def solve(instance: Instance) -> Allocation:
     """The allocation of least objective; among equal ones the smallest largest latency, then fewest RBs.
 
     Objectives within a few 1e-14 of the sum of V weight energy, per RB, count as equal. The objective
-    is the one of the ``allocate`` command (ours). Raises ConfigurationError for an instance that
-    makes no sense.
+    is the one of the ``allocate`` command (ours). With many clients whose rates depend on the place the
+    answer may be a good one and not the best: then ``exact`` is false and ``gap`` says how good.
+    Raises ConfigurationError for an instance that makes no sense.
     """
     check_instance(instance)
     started = time.perf_counter()
     per_client = instance.latency_model == "per-client"
     price = np.array([c.queue_s if per_client else 0.0 for c in instance.clients])
     options = build_options(instance, price)
-    if per_client:
-        grants = search_per_client(options, instance.guard_rb, instance.rb_total)
-    else:
-        grants = search_round(options, instance.guard_rb, instance.rb_total, instance.queue_s)
-    clients = place(instance, grants)
+    pack = _packer(instance, options)
+    answer = search_per_client(options, pack) if per_client else search_round(options, pack, instance.queue_s)
+    clients = place(instance, answer.grants)
     objective = objective_of(instance, clients)
     silent = objective_of(instance, place(instance, _nobody(len(clients))))
-    # The round model's search ends when no interval of latencies can hold a better answer.
-    bound = min(_lagrangian_bound(instance, options, silent), objective) if per_client else objective
+    bound = objective
+    if not answer.exact:
+        bound = min(silent - answer.saving_limit, objective)
+    elif per_client and not instance.placed:
+        bound = min(_lagrangian_bound(instance, options, silent), objective)
     gap = (objective - bound) / (silent - bound) if silent > bound else 0.0
-    solve_s = time.perf_counter() - started
-    return Allocation(clients=clients, objective=objective, lower_bound=bound, gap=gap, exact=True, solve_s=solve_s)
+    return Allocation(
+        clients=clients,
+        objective=objective,
+        lower_bound=bound,
+        gap=gap,
+        exact=answer.exact,
+        solve_s=time.perf_counter() - started,
+    )
+
+
+def _packer(instance: Instance, options: Options) -> Packer:
+    if options.rb_start is None:
+        return partial(pack_side_by_side, guard_rb=instance.guard_rb, rb_total=instance.rb_total)
+    last = options.rb_start + options.rb_count - 1
+    return PlacementPacker(options.rb_start, last, instance.guard_rb, instance.rb_total, len(instance.clients))
 
 
 def place(instance: Instance, grants: Grants) -> list[ClientAllocation]:
-    """Put the grants side by side in input order, a guard between them; a silent client's start is 0."""
+    """What each client may send; a silent client's start is 0."""
+    rows = (instance.clients, grants.rb_start.tolist(), grants.rb_count.tolist(), grants.point.tolist())
     placed = []
-    start = 0
-    for client, count, point in zip(instance.clients, grants.rb_count.tolist(), grants.point.tolist(), strict=True):
+    for client, start, count, point in zip(*rows, strict=True):
         bits, energy = client.curve[point]
         latency = client.compute_s
         if count:
-            latency = client.compute_s + client.overhead_s + bits / client.rate_bps[count - 1]
+            latency = client.compute_s + client.overhead_s + bits / rate_at(client, start, count)
         placed.append(
             ClientAllocation(
-                name=client.name,
-                rb_start=start if count else 0,
-                rb_count=count,
-                bits=bits,
-                energy=energy,
-                latency_s=latency,
+                name=client.name, rb_start=start, rb_count=count, bits=bits, energy=energy, latency_s=latency
             )
         )
-        start += count + instance.guard_rb if count else 0
     return placed
+
+
+def rate_at(client: ClientInstance, rb_start: int, rb_count: int) -> float:
+    """Goodput of a client with these RBs, bit/s; IndexError where it has none."""
+    if client.rate_bps_at is not None:
+        return client.rate_bps_at[rb_count - 1][rb_start]
+    return (client.rate_bps or [])[rb_count - 1]
 
 
 def objective_of(instance: Instance, clients: list[ClientAllocation]) -> float:
@@ -74,7 +93,8 @@ def objective_of(instance: Instance, clients: list[ClientAllocation]) -> float:
 
 
 def _nobody(count: int) -> Grants:
-    return Grants(np.zeros(count, np.int64), np.zeros(count, np.int64), 0.0, 0.0)
+    nothing = np.zeros(count, np.int64)
+    return Grants(nothing, nothing, nothing, gain=0.0, gain_limit=0.0, largest_latency_s=0.0)
 
 
 def _lagrangian_bound(instance: Instance, options: Options, silent: float) -> float:

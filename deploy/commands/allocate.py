@@ -18,6 +18,7 @@ example instance:
   {"rb_total": 28, "guard_rb": 1, "V": 1.0, "latency_model": "per-client", "queue_s": 0.0, "deadline_s": 6.0,
    "clients": [{"name": "a", "weight": 0.5, "queue_s": 0.3, "compute_s": 1.2, "overhead_s": 0.0,
                 "rate_bps": [1.1e5, 2.2e5], "curve": [[0, 1.0], [20000, 0.4], [40000, 0.1]]}]}
+  rate_bps_at, in the place of rate_bps, is the goodput for each number of RBs and first RB: [[1e4, 9e4, ...], ...]
 
 example: airtune allocate instance.json --json
 """
@@ -28,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "allocate",
         help="decide resource blocks and bits of one round",
-        description="Solve one round's allocation of resource blocks and bits exactly (docs/allocate.md).",
+        description="Solve one round's allocation of resource blocks and bits (docs/allocate.md).",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

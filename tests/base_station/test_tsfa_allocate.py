@@ -56,6 +56,13 @@ def without(key, client=False):
     return instance
 
 
+def placed(rows):
+    """The example with its client's goodput given by place."""
+    instance = without("rate_bps", client=True)
+    instance["clients"][0]["rate_bps_at"] = rows
+    return instance
+
+
 def test_the_json_holds_every_field_of_the_contract(tmp_path, capsys):
     assert run(tmp_path, EXAMPLE, "--json") == 0
     answer = json.loads(capsys.readouterr().out)
@@ -76,6 +83,15 @@ def test_the_table_names_the_granted_blocks(tmp_path, capsys):
     assert lines[1].split() == ["a", "0-1", "40000", "0.1", "1.382"]
     assert lines[2].split() == ["far-away", "silent", "0", "1", "1.200"]
     assert "exact" in lines[3]
+
+
+def test_grants_by_place_are_shown_where_they_lie(tmp_path, capsys):
+    rows = [[0.0] * 9 + [1.1e5], [0.0] * 9 + [2.2e5], []]
+    assert run(tmp_path, placed(rows)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["a", "9-10", "40000", "0.1", "1.382"]
+    assert run(tmp_path, placed(rows), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["clients"][0]["rb_start"] == 9
 
 
 def test_a_dash_reads_standard_input(monkeypatch, capsys):
@@ -134,7 +150,24 @@ BAD = {
         "client 'a': curve: energy must not rise, but 1.5 follows 1",
     ),
     "negative energy": (changed("curve", [[0, -1.0]], client=True), "client 'a': curve must be finite"),
-    "placement": (changed("rate_bps_at", [[1.0]], client=True), "client 'a': rate_bps_at: placement by frequency"),
+    "both kinds of rate": (
+        changed("rate_bps_at", [[1.0]], client=True),
+        "client 'a': give either rate_bps or rate_bps_at; both are given",
+    ),
+    "no rate": (
+        without("rate_bps", client=True),
+        "client 'a': give either rate_bps or rate_bps_at; neither is given",
+    ),
+    "too many starts": (
+        placed([[1.0] * 28, [1.0] * 28]),
+        "client 'a': rate_bps_at[1] has 28 entries, but 2 RBs have 27 starts in a band of 28",
+    ),
+    "too many rows": (placed([[]] * 29), "client 'a': rate_bps_at has 29 rows, but the band has 28 RBs"),
+    "negative rate somewhere": (
+        placed([[1.0, 1.0], [1.0, -1.0]]),
+        "client 'a': rate_bps_at[1] must be finite and at least 0",
+    ),
+    "flat rates by place": (placed([1.0]), "client 'a': rate_bps_at[0]: Expected `array`, got `float`"),
 }
 
 
