@@ -17,6 +17,10 @@ SPREADS_S = (0.02e-6, 0.06e-6, 0.17e-6, 0.5e-6, 1.3e-6, 3e-6)
 """Delay spreads tried: a flat channel whose timing is not quite known, up to echoes over the whole prefix."""
 LATEST_DELAY_S = 15e-6
 """Between a profile's first path and its last: a prefix, and what the mean delay may be wrong by."""
+OUTLIER_DEVIATIONS = 3.5
+"""An RB's noise that differs from the others' by so many standard deviations is its own."""
+CHANCE_VARIANCE = 2.0
+"""Noise of RBs that varies less than so many times its estimates' own variance is taken for even."""
 SMALLEST_ERROR = 1e-6
 """Of a raw estimate, relative to its power: below, rounding decides."""
 RELATIVE_SPACING = 0.45
@@ -82,10 +86,21 @@ def mean_delay(channel: NDArray[np.complex64], layout: BurstLayout) -> float:
 
 
 def rb_noise(residual: NDArray[Any], freedom: NDArray[Any], layout: BurstLayout) -> NDArray[np.float64]:
-    """Noise power of each RB from each subcarrier's summed ``residual`` power and the degrees of ``freedom`` in it."""
+    """Noise power of each RB from each subcarrier's summed ``residual`` power and the complex degrees of ``freedom``.
+
+    RBs that differ by no more than chance share their mean: a decoder misled about the noise loses more than one that
+    takes it for even. One that stands out, as a jammed one does, keeps its own; between, they are shrunk to the mean.
+    """
     rb, n_rb = layout.rb_of_subcarrier, layout.rb_count
-    noise: NDArray[np.float64] = np.bincount(rb, residual, n_rb) / np.bincount(rb, freedom, n_rb)
-    return noise + np.finfo(np.float32).tiny
+    total, count = np.bincount(rb, residual, n_rb), np.bincount(rb, freedom, n_rb)
+    own = total / count + np.finfo(np.float32).tiny
+    level, variance = np.log(own), (1.0 + 0.5 / count) / count
+    usual = np.abs(level - np.median(level)) <= OUTLIER_DEVIATIONS * np.sqrt(variance)
+    mean = np.log(total[usual].sum() / count[usual].sum() + np.finfo(np.float32).tiny)
+    excess = max(float(np.var(level[usual]) - CHANCE_VARIANCE * np.mean(variance)), 0.0)
+    shrunk = mean + excess / (excess + variance) * (level - mean)
+    noise: NDArray[np.float64] = np.where(usual, np.exp(shrunk), own)
+    return noise
 
 
 def smooth_channel(

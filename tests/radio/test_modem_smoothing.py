@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from protocol.bursts import DataBurst
 from protocol.random_streams import random_stream
 from radio.channel.fading import FadingModel, Taps, apply_taps, draw_taps, frequency_response
-from radio.modem.channel_estimate import SPREADS_S, mean_delay, smooth_channel
+from radio.modem.channel_estimate import SPREADS_S, mean_delay, rb_noise, smooth_channel
 from radio.modem.layout import burst_layout
 from radio.modem.ofdm import demodulate_grid
 from radio.modem.shaping import receive_gain, transmit_gain
@@ -131,3 +131,40 @@ def test_echoes_within_the_prefix_leave_little_error(model, delay_spread_s):
         gain = np.sum(grid * np.conj(sent), axis=0) / np.sum(np.abs(sent) ** 2, axis=0)
         floor.append(np.mean(np.abs(grid - gain * sent) ** 2) / np.mean(np.abs(gain * sent) ** 2))
     assert 10.0 * np.log10(np.mean(floor)) < -40.0
+
+
+def noise_of(rng, layout, level, freedom):
+    """Estimates from so many complex degrees of freedom per subcarrier, the true ``level`` one per RB."""
+    parts = complex_noise(rng, freedom * len(layout.subcarriers)).reshape(freedom, -1)
+    residual = np.sum(np.abs(parts) ** 2, axis=0) * np.asarray(level)[layout.rb_of_subcarrier]
+    return rb_noise(residual, np.full(len(layout.subcarriers), freedom), layout)
+
+
+@pytest.mark.parametrize("freedom", [1, 3, 11])
+def test_even_noise_is_told_better_than_an_rb_alone_could(freedom):
+    layout, rng = layout_of(16), random_stream(4, "even", freedom)
+    errors_db = [10 * np.log10(noise_of(rng, layout, np.full(16, 0.3), freedom) / 0.3) for _ in range(100)]
+    alone_db = 4.34 / np.sqrt(8.0 * freedom)
+    assert np.sqrt(np.mean(np.square(errors_db))) < 0.5 * alone_db
+    assert abs(np.mean(errors_db)) < 0.05
+
+
+@pytest.mark.parametrize("freedom", [1, 3, 11])
+def test_a_jammed_rb_keeps_its_own_noise_and_leaves_that_of_the_others_alone(freedom):
+    layout, rng = layout_of(16), random_stream(5, "own", freedom)
+    level = np.where(np.arange(16) == 11, 100.0, 1.0)
+    errors_db = np.array([10 * np.log10(noise_of(rng, layout, level, freedom) / level) for _ in range(50)])
+    assert abs(np.mean(errors_db[:, 11])) < 0.6
+    assert np.sqrt(np.mean(np.delete(errors_db, 11, axis=1) ** 2)) < 0.5 * 4.34 / np.sqrt(8.0 * freedom)
+
+
+def test_noise_that_differs_all_over_stays_different():
+    layout, rng = layout_of(28), random_stream(6, "uneven")
+    level = 10.0 ** (0.1 * rng.uniform(-6.0, 6.0, 28))
+    found = np.mean([noise_of(rng, layout, level, 8) for _ in range(20)], axis=0)
+    np.testing.assert_allclose(10 * np.log10(found / level), 0.0, atol=0.7)
+
+
+def test_one_rb_has_its_own_noise():
+    layout, rng = layout_of(1), random_stream(7, "one")
+    assert np.mean([noise_of(rng, layout, [0.2], 8) for _ in range(50)]) == pytest.approx(0.2, rel=0.05)
