@@ -35,7 +35,7 @@ from benchmarks.full_band import (
 from benchmarks.paced_receiver import run_paced
 from benchmarks.stage_clock import timed_stages
 from protocol.configuration import CodecName
-from radio.modem import McsTable
+from radio.modem import MCS_NAMES, McsTable
 from radio.numerology import DEFAULT_2MSPS, WIDE_4MSPS, Numerology
 
 RECEIVER_STAGES = {
@@ -148,7 +148,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--codec", choices=get_args(CodecName), action="append", help="of these codecs (default: all)")
-    parser.add_argument("--mcs", nargs="+", help="these schemes only")
+    parser.add_argument("--mcs", nargs="+", choices=MCS_NAMES, metavar="NAME", help="these schemes only")
     parser.add_argument("--rate-msps", type=float, choices=[2.0, 4.0], default=2.0)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--no-stock", action="store_true", help="without the stock modems")
