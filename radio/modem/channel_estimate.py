@@ -129,6 +129,8 @@ class _Prior(NamedTuple):
     """What a path of amplitude 1 adds to each subcarrier, shape (subcarriers, paths)."""
     spacings: NDArray[np.complex128]
     """The same of paths 0, 1, ... spacings late."""
+    apart: NDArray[np.int64]
+    """Spacings between two paths, shape (paths, paths)."""
     powers: NDArray[np.float64]
     """Sum 1."""
 
@@ -141,13 +143,14 @@ class _Fit(NamedTuple):
 
 def _fitted(prior: _Prior, raw: NDArray[np.complex128], weight: NDArray[np.float64], power: float) -> _Fit:
     """Mean of the channel given ``raw`` of error power ``1 / weight``, its mean power being ``power``."""
-    seen = prior.paths.conj().T @ (weight * raw)
-    precision = linalg.toeplitz(prior.spacings.conj().T @ weight) + np.diag(1.0 / (power * prior.powers))
-    factor = linalg.cho_factor(precision, lower=True, check_finite=False)
-    amplitudes = linalg.cho_solve(factor, seen, check_finite=False)
-    evidence = np.vdot(seen, amplitudes).real - 2.0 * np.sum(np.log(np.diag(factor[0]).real))
-    evidence -= np.sum(np.log(power * prior.powers))
-    return _Fit(float(evidence), prior.paths @ amplitudes)
+    seen = np.conj((weight * raw).conj() @ prior.paths)
+    # Only the lower half is looked at; the upper one would be its conjugate.
+    precision = np.conj(weight @ prior.spacings)[prior.apart]
+    precision.ravel()[:: len(precision) + 1] += 1.0 / (power * prior.powers)
+    factor, amplitudes, _ = linalg.lapack.zposv(precision, seen, lower=True)
+    evidence = np.vdot(seen, amplitudes).real
+    evidence -= np.sum(np.log(np.diag(factor).real ** 2 * (power * prior.powers)))
+    return _Fit(float(evidence), prior.paths @ amplitudes.ravel())
 
 
 @lru_cache(maxsize=64)
@@ -161,5 +164,7 @@ def _priors(subcarriers: tuple[int, ...], spacing_hz: float) -> list[_Prior]:
         power = np.exp(-late_s / spread_s)
         turns = -2j * np.pi * frequency_hz[:, None]
         # The mean of an exponential profile is its spread.
-        priors.append(_Prior(np.exp(turns * (late_s - spread_s)), np.exp(turns * late_s), power / power.sum()))
+        paths, spacings = np.exp(turns * (late_s - spread_s)), np.exp(turns * late_s)
+        index = np.arange(len(late_s))
+        priors.append(_Prior(paths, spacings, np.abs(index[:, None] - index), power / power.sum()))
     return priors

@@ -60,19 +60,13 @@ def track_phase(known: KnownElements, matched: NDArray[np.complex64], snr: float
     symbol = np.arange(len(common))
     turned = common * np.exp(-1j * step * symbol)
     needed = max(PILOTS_PER_ESTIMATE, ENERGY_PER_ESTIMATE / max(snr, 1e-3))
-    window = int(np.ceil(needed * known.n_symbols / len(known.value)))
-    sums = [_moving_sum(turned, window)]
-    while window < 2 * len(common):
-        window *= 2
-        sums.append(_moving_sum(turned, window))
-    agreement = [_told_by_the_others(turned, total) for total in sums]
-    longest = max(i for i, value in enumerate(agreement) if value >= max(agreement) - WORSE_BY_CHANCE)
-    return step * symbol + np.unwrap(np.angle(sums[longest]))
-
-
-def _told_by_the_others(values: NDArray[np.complex128], sums: NDArray[np.complex128]) -> float:
-    """How well ``values`` agree with the phase of their ``sums`` without themselves."""
-    return float(np.sum((values * np.exp(-1j * np.angle(sums - values))).real))
+    shortest = int(np.ceil(needed * known.n_symbols / len(known.value)))
+    longest = max(shortest, 4 * len(common))
+    sums = _moving_sums(turned, shortest * 2 ** np.arange(1 + int(np.log2(longest / shortest))))
+    others = sums - turned
+    agreement = np.sum((turned * np.conj(others)).real / np.maximum(np.abs(others), 1e-30), axis=1)
+    best = np.flatnonzero(agreement >= agreement.max() - WORSE_BY_CHANCE)[-1]
+    return step * symbol + np.unwrap(np.angle(sums[best]))
 
 
 def group_sums(group: NDArray[np.int64], values: NDArray[np.complex64], n_groups: int) -> NDArray[np.complex128]:
@@ -91,9 +85,9 @@ def _residual_step(common: NDArray[np.complex128]) -> float:
     return float(2.0 * np.pi / size * (peak + fraction))
 
 
-def _moving_sum(values: NDArray[np.complex128], window: int) -> NDArray[np.complex128]:
-    """Sum over ``window`` neighbours on either side together, fewer at the ends."""
-    half = max(window // 2, 0)
+def _moving_sums(values: NDArray[np.complex128], windows: NDArray[np.int64]) -> NDArray[np.complex128]:
+    """Sums over so many neighbours on either side together, fewer at the ends, shape (windows, values)."""
+    half = windows[:, None] // 2
     total = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
     result: NDArray[np.complex128] = (
