@@ -22,7 +22,8 @@ def interleaver(burst_id: int, coded_bits: int, together: int = 1) -> NDArray[np
     """
     order = random_stream(burst_id, "modem interleaver").permutation(coded_bits // together)
     within = np.concatenate([np.arange(0, together, 2), np.arange(1, together, 2)])
-    return (order[:, None] * together + within).ravel()
+    places: NDArray[np.int64] = (order[:, None] * together + within).ravel()
+    return places
 
 
 def scrambling_bits(burst_id: int, n_bits: int) -> NDArray[np.uint8]:
