@@ -17,6 +17,8 @@ SPREADS_S = (0.02e-6, 0.06e-6, 0.17e-6, 0.5e-6, 1.3e-6, 3e-6)
 """Delay spreads tried: a flat channel whose timing is not quite known, up to echoes over the whole prefix."""
 LATEST_DELAY_S = 15e-6
 """Between a profile's first path and its last: a prefix, and what the mean delay may be wrong by."""
+LOUD = 4.0
+"""RBs above so many times the median power are turned down to it where energies are summed."""
 OUTLIER_DEVIATIONS = 3.5
 """An RB's noise that differs from the others' by so many standard deviations is its own."""
 CHANCE_VARIANCE = 2.0
@@ -39,19 +41,18 @@ class TrainingOffsets:
     """Rotation per symbol and subcarrier, rad: the clock offset."""
 
 
-def training_offsets(
-    observed: NDArray[np.complex64], subcarriers: NDArray[np.int64], slope_reach: float
-) -> TrainingOffsets:
+def training_offsets(observed: NDArray[np.complex64], layout: BurstLayout, slope_reach: float) -> TrainingOffsets:
     """Maximum-likelihood rotation of ``observed`` (received over sent, shape (symbols, subcarriers)).
 
-    The channel itself is unknown, so energies are summed over subcarriers. ``slope_reach``: the largest
-    slope per symbol tried, rad; 0 where the clock offset is known.
+    The channel itself is unknown, so energies are summed over subcarriers, RBs that are too loud (jammed) turned
+    down. ``slope_reach``: the largest slope per symbol tried, rad; 0 where the clock offset is known.
     """
+    observed = observed * _loud_rb_gain(observed, layout)
     symbol = np.arange(len(observed))[:, None]
     size = 16 * len(observed)
     best = (-1.0, 0.0, 0.0)
     for slope in np.linspace(-slope_reach, slope_reach, DRIFT_STEPS) if slope_reach else [0.0]:
-        turned = observed * np.exp(-1j * slope * symbol * subcarriers).astype(np.complex64)
+        turned = observed * np.exp(-1j * slope * symbol * layout.subcarriers).astype(np.complex64)
         energy = np.sum(np.abs(fft.fft(turned, size, axis=0)) ** 2, axis=1)
         peak = int(np.argmax(energy))
         if energy[peak] > best[0]:
@@ -59,6 +60,15 @@ def training_offsets(
             step = (peak + fraction + size / 2) % size - size / 2
             best = (float(energy[peak]), 2.0 * np.pi * step / size, float(slope))
     return TrainingOffsets(phase_step=best[1], slope_step=best[2])
+
+
+def _loud_rb_gain(observed: NDArray[np.complex64], layout: BurstLayout) -> NDArray[np.float32]:
+    """Factor per subcarrier that turns down RBs too loud in ``observed``, shape (symbols, subcarriers)."""
+    rb = layout.rb_of_subcarrier
+    power = np.bincount(rb, np.mean(np.abs(observed) ** 2, axis=0)) / np.bincount(rb)
+    loudest = LOUD * np.median(power)
+    gain: NDArray[np.float32] = np.sqrt(loudest / np.maximum(power, loudest + np.finfo(np.float32).tiny))[rb]
+    return gain.astype(np.float32)
 
 
 def slope_reach_of(layout: BurstLayout) -> float:

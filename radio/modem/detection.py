@@ -20,6 +20,8 @@ FALSE_ALARM_RATE = 1e-5
 """Per window, by design; measured below 1e-4."""
 LEVEL_BLOCK = 512
 """Branch samples over which the level of the correlator's output is taken."""
+LOUD = 4.0
+"""Frequencies above so many times the grant's median power are turned down to it: a narrow-band jammer."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def detect(
     max_cfo_hz: float,
     false_alarm_rate: float = FALSE_ALARM_RATE,
 ) -> Detection | None:
-    """Look for ``reference`` (the burst's first training symbols) in ``samples``, band limited before.
+    """Look for ``reference`` (the burst's first training symbols) in ``samples``.
 
     Starts are those for which the whole burst lies in the stream. None if no start stands out.
     """
@@ -55,7 +57,7 @@ def detect(
     n_lags = n_starts + 2 * LEVEL_BLOCK
     searched = samples[: n_lags + len(reference) - 1]
     size = fft.next_fast_len(max(n_lags + len(reference) - 1, 4 * len(reference)))
-    spectrum = fft.fft(searched, size)
+    spectrum = _without_jammer(fft.fft(searched, size), layout)
     matched = np.conj(fft.fft(reference, size))
     shifts = _frequency_bins(size, len(reference), layout.sample_rate_hz, max_cfo_hz)
     threshold = np.log(n_starts * len(shifts) / false_alarm_rate)
@@ -67,6 +69,17 @@ def detect(
         if ratio > best_ratio:
             best, best_ratio = Detection(start, float(shift) * layout.sample_rate_hz / size), ratio
     return best
+
+
+def _without_jammer(spectrum: NDArray[np.complex64], layout: BurstLayout) -> NDArray[np.complex64]:
+    """``spectrum`` with every subcarrier that is too loud for the burst turned down."""
+    edges = np.rint(np.arange(layout.fft_size + 1) * (len(spectrum) / layout.fft_size)).astype(np.int64)
+    counts = np.diff(edges)
+    power = np.add.reduceat(spectrum.real**2 + spectrum.imag**2, edges[:-1]) / counts
+    loudest = LOUD * np.median(power[np.arange(-layout.half_band, layout.half_band)])
+    gain = (loudest / np.maximum(power, loudest + np.finfo(np.float32).tiny)).astype(np.float32)
+    tamed: NDArray[np.complex64] = spectrum * np.repeat(gain, counts)
+    return tamed
 
 
 def _frequency_bins(size: int, reference_samples: int, sample_rate_hz: float, max_cfo_hz: float) -> NDArray[np.int64]:

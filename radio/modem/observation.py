@@ -65,7 +65,7 @@ def observe_sounding(
     reach = slope_reach_of(layout)
     found = _refined(samples, found, layout, training, 0.0, reach)
     grid = demodulate_grid(samples, layout, found.start, layout.symbols, cfo_hz=found.cfo_hz)
-    offsets = training_offsets(grid * np.conj(training), layout.subcarriers, reach)
+    offsets = training_offsets(grid * np.conj(training), layout, reach)
     symbol = np.arange(layout.symbols)
     rotation = Rotation(offsets.phase_step * symbol, offsets.slope_step * symbol)
     every = np.ones(grid.shape, bool)
@@ -115,7 +115,7 @@ def _refined(
     """``found`` with carrier offset and start, the mean delay of the channel, refined by training."""
     grid = demodulate_grid(samples, layout, found.start, len(training), clock_ppm, found.cfo_hz)
     observed = grid * np.conj(training)
-    offsets = training_offsets(observed, layout.subcarriers, slope_reach)
+    offsets = training_offsets(observed, layout, slope_reach)
     turn = phasor(-np.outer(np.arange(len(training)), offsets.phase_step + offsets.slope_step * layout.subcarriers))
     raw, noise = _training_mean(observed * turn, layout)
     delay = mean_delay(raw / noise[layout.rb_of_subcarrier], layout)

@@ -66,7 +66,7 @@ def test_training_tells_carrier_and_clock_offset_without_knowing_the_channel():
     turn = np.exp(1j * np.arange(12)[:, None] * (phase_step + slope_step * layout.subcarriers))
     observed = echoes(layout.subcarriers) * turn
     noisy = (observed + complex_noise(rng, observed.shape, 0.1)).astype(np.complex64)
-    offsets = training_offsets(noisy, layout.subcarriers, slope_reach_of(layout))
+    offsets = training_offsets(noisy, layout, slope_reach_of(layout))
     assert offsets.phase_step == pytest.approx(phase_step, abs=2e-3)
     assert offsets.slope_step == pytest.approx(slope_step, abs=0.15 * slope_reach_of(layout))
 

@@ -3,6 +3,7 @@ import pytest
 
 from protocol.bursts import DataBurst, SoundingBurst
 from protocol.random_streams import random_stream
+from radio.channel.medium import phasor
 from radio.link_tables import LinkTables
 from radio.modem import McsTable, max_blocks, receive
 from radio.modem.detection import detect
@@ -135,6 +136,35 @@ def test_false_alarms_under_noise_stay_at_the_designed_rate(burst):
         noise = white_noise(rng, layout.samples + 2048, 1.0)
         alarms += detect(noise, reference, layout, max_cfo_hz(burst), designed) is not None
     assert alarms <= windows * designed + 3.0 * np.sqrt(windows * designed * (1.0 - designed))
+
+
+@pytest.mark.parametrize("rb_count", [1, 3, 8, 16, 28])
+def test_bursts_are_found_down_to_minus_2_db(rb_count):
+    rng = random_stream(14, "weak", rb_count)
+    found = 0
+    for index in range(15):
+        burst = data_burst("qpsk-1/2", 0, rb_count, blocks=1, burst_id=300 + index)
+        _, report, impairments = over_the_air(rng, burst, -2.0)
+        found += report.detected and abs(report.start_sample - impairments.start) < 8.0
+    assert found == 15
+
+
+@pytest.mark.parametrize("above_db", [0.0, 20.0])
+def test_a_tone_in_one_resource_block_hides_no_burst(above_db):
+    rng = random_stream(15, "tone", str(above_db))
+    arrived = 0
+    for index in range(8):
+        burst = data_burst("qpsk-1/2", 6, 16, blocks=2, burst_id=500 + index)
+        frequency_hz = DEFAULT_2MSPS.centre_hz(12, 1) + rng.uniform(-20e3, 20e3)
+        amplitude = np.sqrt(10 ** (above_db / 10) / 16)
+        scene = Scene(receiver=lambda x, f=frequency_hz, a=amplitude: x + a * phasor(len(x), f / 2e6, 0, 1.0))
+        blocks = random_blocks(rng, burst)
+        impairments = random_impairments(rng, 9.0, 1900.0, 0.0)
+        report = receive(burst, send(rng, burst, blocks, impairments, DEFAULT_2MSPS, scene), DEFAULT_2MSPS)
+        assert report.detected
+        assert report.cfo_hz == pytest.approx(impairments.cfo_hz, abs=30.0)
+        arrived += received(blocks, report)
+    assert arrived >= 15
 
 
 def test_noise_that_is_taken_for_a_burst_passes_no_crc():
