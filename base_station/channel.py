@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from msgspec import Struct, field
@@ -61,26 +62,12 @@ def barred_rbs(noise_db: Sequence[float], threshold_db: float) -> list[int]:
     return [int(i) for i in np.flatnonzero(noise > np.median(noise) + threshold_db)]
 
 
-def usable_run(rb_total: int, barred: Sequence[int]) -> tuple[int, int]:
-    """(start, count) of the longest run of RBs that are not barred; the first of equals. Ours."""
-    best, start = (0, 0), 0
-    for end in sorted({*barred, rb_total}):
-        if end - start > best[1]:
-            best = (start, end - start)
-        start = end + 1
-    return best
+def received_cap_db(reference_snr_db: Iterable[float], max_spread_db: float) -> float:
+    """SNR per RB that no client may exceed, dB: ``max_spread_db`` above the weakest one's reference SNR.
 
-
-def psd_caps_db(reference_snr_db: Mapping[str, float], psd_cap_db: float, max_spread_db: float) -> dict[str, float]:
-    """How far each client's power per RB may exceed its full-band level, dB (may be negative).
-
-    No client's received power per RB may exceed the weakest one's by more than ``max_spread_db``
-    (docs/design.md, section 3); ``reference_snr_db`` holds the clients that can be heard at all.
+    ``reference_snr_db``: of the clients that can be heard at all.
     """
-    if not reference_snr_db:
-        return {}
-    ceiling = min(reference_snr_db.values()) + max_spread_db
-    return {name: min(psd_cap_db, ceiling - snr) for name, snr in reference_snr_db.items()}
+    return min(reference_snr_db, default=math.inf) + max_spread_db
 
 
 def tx_gain_db(rb_total: int, rb_count: int, cap_db: float) -> float:

@@ -1,8 +1,8 @@
 """What dense LoRA would have cost on the channels a run measured.
 
 Every client that was heard sends its whole update (all LoRA values and the head, same quantisation) each round,
-with an equal share of the band and the same link adaptation, expected retransmissions included, and no deadline.
-Source: ours.
+with the best grant inside an equal, contiguous share of the band (shares lie side by side in the clients' order),
+the same link adaptation and expected retransmissions, full power and no deadline. Source: ours.
 """
 
 from __future__ import annotations
@@ -19,12 +19,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class DenseChannel:
+    """What was known of one client's channel in one round."""
+
+    sinr_db: Sequence[float]
+    """Per RB, full band and full power."""
+    offset_db: float = 0.0
+    """Of the link adaptation."""
+    barred: Sequence[int] = ()
+    """RBs with interference."""
+
+
+@dataclass(frozen=True)
 class DenseRound:
-    """What one round's measurements say: SINR per RB (dB, reference) of each client that was heard."""
+    """What one round's measurements say; ``channels``: of each client that was heard."""
 
     barrier_s: float
     sounding_airtime_s: float
-    sinr_db: Mapping[str, Sequence[float]]
+    channels: Mapping[str, DenseChannel]
 
 
 @dataclass(frozen=True)
@@ -37,8 +49,8 @@ class DenseLink:
     """Bits on air per payload bit, headers, coding and expected ARQ included."""
 
 
-LinkModel = Callable[[Sequence[float], int], DenseLink | None]
-"""From SINR per RB and the number of RBs granted to a link; None if no MCS is robust enough."""
+LinkModel = Callable[[DenseChannel, int, int], DenseLink | None]
+"""From a channel, and first RB and number of RBs of a share, to a link; None if no MCS is robust enough."""
 
 
 class DenseReference(Struct, frozen=True, kw_only=True):
@@ -81,9 +93,13 @@ def dense_reference(
     latencies: list[float] = []
     air_bits = 0.0
     unserved = 0
-    for measured in (r for r in rounds if r.sinr_db):
-        turns, rb_count = equal_shares(len(measured.sinr_db), rb_total, guard_rb)
-        links = [link(sinr, rb_count) for sinr in measured.sinr_db.values()]
+    for measured in (r for r in rounds if r.channels):
+        turns, rb_count = equal_shares(len(measured.channels), rb_total, guard_rb)
+        together = math.ceil(len(measured.channels) / turns)
+        links = [
+            link(channel, (index % together) * (rb_count + guard_rb), rb_count)
+            for index, channel in enumerate(measured.channels.values())
+        ]
         served = [found for found in links if found is not None]
         unserved += len(links) - len(served)
         air_bits += sum(update_bits * found.air_bits_per_bit for found in served)
@@ -123,42 +139,45 @@ def dense_reference_of(store: RunStore) -> DenseReference | None:
     update_bits = store.fact("dense_payload_bits")
     if update_bits is None:
         return None
-    heard: dict[int, dict[str, Sequence[float]]] = {}
-    for client in store.clients():
-        if client.sinr_db:
-            heard.setdefault(client.round_index, {})[client.client] = client.sinr_db
-    rounds = [DenseRound(r.barrier_s, r.sounding_airtime_s, heard.get(r.round_index, {})) for r in store.rounds()]
+    played = list(store.rounds())
+    barred = {r.round_index: r.barred_rbs for r in played}
+    heard: dict[int, dict[str, DenseChannel]] = {}
+    for c in store.clients():
+        if c.sinr_db:
+            channel = DenseChannel(c.sinr_db, c.link_offset_db, barred[c.round_index])
+            heard.setdefault(c.round_index, {})[c.client] = channel
+    rounds = [DenseRound(r.barrier_s, r.sounding_airtime_s, heard.get(r.round_index, {})) for r in played]
     radio = store.experiment.radio
     rb_total = numerology_at(radio.sample_rate_hz).rb_total
     return dense_reference(rounds, update_bits, rb_total, radio.guard_rb, _link_model(store))
 
 
 def _link_model(store: RunStore) -> LinkModel:
-    """The run's own link adaptation (rate table, margin, target, power cap)."""
+    """The run's own link adaptation (link tables, offsets, target, power cap)."""
     from radio.fragments import payload_share
     from radio.link_tables import LinkTables
     from radio.modem.mcs import BLOCK_FORMATS, McsTable
     from radio.numerology import numerology_at
-    from radio.rates import effective_snr_db, rate_table
+    from radio.placed_rates import PowerLimits, placed_rates
+    from radio.rates import LinkRule, effective_snr_db
 
     settings = store.experiment.radio
-    numerology = numerology_at(settings.sample_rate_hz)
     tables, schemes = LinkTables.load().of(settings.codec), McsTable.load()
     block_bytes = BLOCK_FORMATS[settings.codec].block_bytes
     share = payload_share(settings.fragment_bytes, block_bytes)
+    rule = LinkRule(tables, numerology_at(settings.sample_rate_hz), settings.target_block_error_rate, share)
 
-    def link(sinr_db: Sequence[float], rb_count: int) -> DenseLink | None:
-        rates = rate_table(
-            list(sinr_db), numerology, tables, target_block_error_rate=settings.target_block_error_rate,
-            margin_db=settings.snr_margin_db, psd_cap_db=settings.psd_cap_db, payload_share=share,
-        )  # fmt: skip
-        if rb_count > len(rates.rate_bps):
+    def link(channel: DenseChannel, rb_start: int, rb_count: int) -> DenseLink | None:
+        rates = placed_rates(rule, channel.sinr_db, PowerLimits(settings.psd_cap_db), channel.offset_db, channel.barred)
+        grant = rates.best_within(rb_start, rb_count)
+        if grant is None:
             return None
-        mcs = rates.mcs[rb_count - 1]
-        boost_db = min(10 * math.log10(len(sinr_db) / rates.rb_used[rb_count - 1]), settings.psd_cap_db)
-        snr_db = effective_snr_db([value + boost_db for value in sinr_db], mcs) - settings.snr_margin_db
-        sent_per_block = 1 / (1 - tables.block_error_rate(mcs, snr_db))
-        coded_bits = schemes[mcs].block_coded_bits
-        return DenseLink(rates.rate_bps[rb_count - 1], sent_per_block * coded_bits / (8 * block_bytes * share))
+        start, count = grant
+        mcs = tables.mcs_names[rates.mcs[count - 1, start]]
+        gain_db = float(rates.gain_db[count - 1, start])
+        sinr_db = [value + gain_db for value in channel.sinr_db[start : start + count]]
+        lost = tables.block_error_rate(mcs, effective_snr_db(sinr_db, mcs) - channel.offset_db)
+        air_bits_per_bit = schemes[mcs].block_coded_bits / (8 * block_bytes * share) / (1.0 - lost)
+        return DenseLink(float(rates.rate_bps[count - 1, start]), air_bits_per_bit)
 
     return link

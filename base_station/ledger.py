@@ -57,8 +57,8 @@ def round_record(
         common_queue_s=common_queue_s,
         latency_s=max((c.latency_s for c in clients), default=0.0),
         kappa=played.state.kappa or 0.0,
-        barred_rbs=played.silence.barred,
-        noise_db=played.silence.noise_db,
+        barred_rbs=played.link.silence.barred,
+        noise_db=played.link.silence.noise_db,
         covariance=aggregate.covariance,
         covariance_relative=aggregate.covariance_relative,
         cosine_mean=cosine_mean,
@@ -86,8 +86,8 @@ def _client_record(played: StationRound, state: ServerState, name: str, verdict:
     if name in played.ready:
         _fill_channel(record, played, name)
         _fill_allocation(record, played, name)
-    if name in played.grants:
-        _fill_uplink(record, played, played.grants[name])
+    if name in played.link.grants:
+        _fill_uplink(record, played, played.link.grants[name])
     record.state, record.reason = _state(played, name)
     return record
 
@@ -104,11 +104,12 @@ def _fill_training(record: ClientRoundRecord, ready: Ready) -> None:
 
 
 def _fill_channel(record: ClientRoundRecord, played: StationRound, name: str) -> None:
-    channel = played.channels.get(name)
+    channel = played.link.channels.get(name)
     if channel is not None:
         record.gain_db, record.reference_snr_db = channel.mean_gain_db, channel.reference_snr_db
         record.sinr_db, record.clipped_samples = list(channel.reference_sinr_db), channel.clipped_samples
         record.cfo_hz = channel.residual_cfo_hz
+        record.link_offset_db = played.link.offset_db(name)
     for sent in played.windows.transmissions.get(name, []):
         record.transmit_energy_j += sent.energy_j
 
@@ -128,7 +129,8 @@ def _fill_allocation(record: ClientRoundRecord, played: StationRound, name: str)
 def _fill_uplink(record: ClientRoundRecord, played: StationRound, grant: UplinkGrant) -> None:
     arq: ArqTracker = grant.arq
     record.rb_start, record.rb_count = grant.rb_start, grant.rb_count
-    record.mcs, record.tx_gain_db = grant.last_mcs or grant.mcs, grant.tx_gain_db
+    record.mcs, record.tx_gain_db = grant.last_mcs or grant.link.mcs, grant.tx_gain_db
+    record.power_cap_db, record.power_backoff_db = grant.cap_db, grant.backoff_db
     record.airtime_s = grant.air_samples / played.lab.numerology.sample_rate_hz
     record.air_bits, record.retransmission_bits = grant.air_bits, grant.retransmission_bits
     record.coding_bits = grant.coding_bits
@@ -151,9 +153,9 @@ def _state(played: StationRound, name: str) -> tuple[str, str]:
         return "late", "training took longer than the ready deadline"
     if name not in played.ready:
         return "gone", "not connected"
-    if name not in played.rates:
+    if name not in played.link.rates:
         return "not-heard", "its sounding was not heard, or is too weak for the lowest MCS"
-    grant = played.grants.get(name)
+    grant = played.link.grants.get(name)
     if grant is None:
         return "silent", "TSFA granted it no bits this round"
     if grant.arq.complete:
@@ -164,7 +166,7 @@ def _state(played: StationRound, name: str) -> tuple[str, str]:
 def _note(played: StationRound, clients: list[ClientRoundRecord]) -> str:
     if not played.ready:
         return "no client was ready"
-    if not played.rates:
+    if not played.link.rates:
         return "no client was heard: every sounding was lost in the noise"
     granted = [c for c in clients if c.bits_granted > 0]
     if not granted:

@@ -11,29 +11,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from base_station.aggregation import Aggregate, Contribution
-from base_station.channel import Carrier, ChannelMeasurement, psd_caps_db, tx_gain_db
 from base_station.checks import absurd_energies, fault_of_encoded, fault_of_ready
 from base_station.lab import Lab, Verdict
 from base_station.ledger import client_records, round_record
+from base_station.round_link import RoundLink
 from base_station.settlement import next_state
-from base_station.sounding import Silence, Sounder
 from base_station.state import ServerState
 from base_station.tsfa.energies import scale_energies
 from base_station.tsfa.problem import Allocation, ClientAllocation, ClientInstance, Instance
 from base_station.tsfa.solver import solve
-from base_station.uplink import Uplink, UplinkGrant
+from base_station.uplink import Uplink
 from base_station.windows import WindowRunner
 from protocol.adapters import Adapter, absurd_value, adapter_to_bytes, zeros_like
 from protocol.errors import UpdateFileError
 from protocol.messages import Encoded, GrantBits, Plan, Ready
 from protocol.steps import reached
 from protocol.update.fragments import join_fragments
-from radio.arq import ArqTracker
-from radio.fragments import FragmentTagger, blocks_per_fragment, payload_share
-from radio.rates import RateTable, choose_mcs, power_backoff_db, rate_table
 
 ENERGY_FLOOR = 1e-12
 """Floor of the round's energy scale Ebar."""
@@ -51,19 +45,14 @@ class StationRound:
             lab.radio, lab.roster, lab.numerology, lab.experiment.radio, lab.experiment.experiment.seed,
             lab.session, self.index,
         )  # fmt: skip
+        self.link = RoundLink(lab, self.windows, state)
         self.stage_wall_s: dict[str, float] = {}
         self.ready: dict[str, Ready] = {}
         self.late: dict[str, Ready] = {}
-        self.silence = Silence()
-        self.carriers: dict[str, Carrier] = dict(state.carriers)
-        self.channels: dict[str, ChannelMeasurement] = {}
-        self.caps_db: dict[str, float] = {}
-        self.rates: dict[str, RateTable] = {}
         self.barrier_s = 0.0
         self.weights: dict[str, float] = {}
         self.allocation: Allocation | None = None
         self.encoded: dict[str, Encoded] = {}
-        self.grants: dict[str, UplinkGrant] = {}
         self.downlink_bits = 0
 
     def play(self) -> tuple[ServerState, Adapter]:
@@ -120,15 +109,7 @@ class StationRound:
     # ---- channel --------------------------------------------------------------------
 
     def _measure_channels(self) -> None:
-        sounder = Sounder(self.lab, self.windows, dict(self.state.carriers))
-        self.silence = sounder.listen_to_silence()
-        reached("base-station", "silent", self.index)
-        for name in self.ready:
-            channel = sounder.measure(name)
-            if channel is not None:
-                self.channels[name] = channel
-                self.lab.progress.client(name, "sounded", channel.reference_snr_db)
-        self.carriers = sounder.carriers
+        self.link.measure(self.ready)
         self.barrier_s = self._last_ready_s() + self.windows.model_s
         reached("base-station", "sounded", self.index)
 
@@ -141,38 +122,24 @@ class StationRound:
     # ---- TSFA -----------------------------------------------------------------------
 
     def _allocate(self) -> None:
-        heard = {n: c.reference_snr_db for n, c in self.channels.items() if n not in self.lab.roster.left_out}
-        radio = self.lab.experiment.radio
-        alone = {n: self._rate_table(n, radio.psd_cap_db) for n in heard}
-        audible = {n: snr for n, snr in heard.items() if alone[n].rate_bps}
-        self.caps_db = psd_caps_db(audible, radio.psd_cap_db, radio.max_power_spread_db)
-        self.rates = {n: self._rate_table(n, cap) for n, cap in self.caps_db.items()}
+        self.link.rate_places()
         self.allocation = solve(self._instance())
         reached("base-station", "allocated", self.index)
-
-    def _rate_table(self, name: str, cap_db: float) -> RateTable:
-        radio, (start, count) = self.lab.experiment.radio, self.silence.usable
-        return rate_table(
-            self.channels[name].reference_sinr_db[start : start + count], self.lab.numerology, self.lab.tables,
-            target_block_error_rate=radio.target_block_error_rate, margin_db=radio.snr_margin_db,
-            psd_cap_db=cap_db, payload_share=payload_share(radio.fragment_bytes, self.lab.block_bytes),
-        )  # fmt: skip
 
     def _instance(self) -> Instance:
         """The round as a TSFA problem; energies are scaled by Ebar (docs/algorithms.md, section 4)."""
         tsfa = self.lab.experiment.tsfa
-        names = list(self.ready)
+        names, rates = list(self.ready), self.link.rates
         curves = scale_energies([self.ready[n].curve for n in names], [self.weights[n] for n in names], ENERGY_FLOOR)
         clients = [
             ClientInstance(
                 name=name, weight=self.weights[name], queue_s=self.state.queue_s[name], compute_s=self.barrier_s,
-                overhead_s=0.0, rate_bps=list(self.rates[name].rate_bps) if name in self.rates else [],
-                curve=curve,
+                overhead_s=0.0, rate_bps_at=rates[name].rows() if name in rates else [], curve=curve,
             )
             for name, curve in zip(names, curves, strict=True)
         ]  # fmt: skip
         return Instance(
-            rb_total=self.silence.usable[1], guard_rb=self.lab.experiment.radio.guard_rb, V=tsfa.V,
+            rb_total=self.lab.numerology.rb_total, guard_rb=self.lab.experiment.radio.guard_rb, V=tsfa.V,
             latency_model=tsfa.latency_model, queue_s=self.state.common_queue_s,
             deadline_s=max(self.lab.experiment.deadline_s, self.barrier_s), clients=clients,
         )  # fmt: skip
@@ -198,33 +165,11 @@ class StationRound:
                 self.lab.roster.leave_out(name, fault)
                 continue
             self.encoded[name] = encoded
-            self.grants[name] = self._uplink_grant(granted[name], encoded)
-
-    def _uplink_grant(self, granted: ClientAllocation, encoded: Encoded) -> UplinkGrant:
-        """MCS from the SINR in the granted RBs, then power back from what exceeds the top MCS's need."""
-        lab, radio, name = self.lab, self.lab.experiment.radio, granted.name
-        rates, carrier = self.rates[name], self.carriers[name]
-        rb_start, rb_count = self.silence.usable[0] + granted.rb_start, rates.rb_used[granted.rb_count - 1]
-        gain_db = tx_gain_db(lab.numerology.rb_total, rb_count, self.caps_db[name])
-        reference = np.asarray(self.channels[name].reference_sinr_db[rb_start : rb_start + rb_count])
-        sinr_db = reference + gain_db + 10 * np.log10(lab.numerology.rb_total / rb_count)
-        target, margin_db = radio.target_block_error_rate, radio.snr_margin_db
-        tagger = FragmentTagger(lab.fragment_keys[name], lab.run_id, self.index, name, lab.block_bytes)
-        per_fragment = blocks_per_fragment(radio.fragment_bytes, lab.block_bytes)
-        return UplinkGrant(
-            client=name,
-            rb_start=rb_start,
-            rb_count=rb_count,
-            mcs=choose_mcs(sinr_db, lab.tables, target, margin_db) or rates.mcs[granted.rb_count - 1],
-            tx_gain_db=gain_db - power_backoff_db(sinr_db, lab.tables, target, margin_db),
-            cfo_correction_hz=carrier.cfo_correction_hz,
-            clock_offset_ppm=carrier.clock_offset_ppm(radio.carrier_hz),
-            arq=ArqTracker(tagger, encoded.blocks, per_fragment, radio.max_passes),
-        )
+            self.link.grant(name, granted[name].rb_start, granted[name].rb_count, encoded.blocks)
 
     def _receive_updates(self) -> None:
-        uplink = Uplink(self.windows, self.lab.tables, self.lab.experiment.deadline_s, self.barrier_s)
-        uplink.run(self.grants)
+        uplink = Uplink(self.windows, self.lab.experiment.deadline_s, self.barrier_s)
+        uplink.run(self.link.grants)
         reached("base-station", "received", self.index)
 
     # ---- aggregation and commit -----------------------------------------------------
@@ -239,7 +184,7 @@ class StationRound:
         return aggregate
 
     def _delivered_delta(self, name: str) -> Adapter | None:
-        grant = self.grants.get(name)
+        grant = self.link.grants.get(name)
         if grant is None or not grant.arq.fragments or name in self.lab.roster.left_out:
             return None
         try:

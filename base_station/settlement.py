@@ -28,7 +28,8 @@ def next_state(played: StationRound) -> ServerState:
         queue_s=queues,
         common_queue_s=common_s,
         kappa=played.state.kappa if played.state.kappa is not None else _measured_kappa(played),
-        carriers=played.carriers,
+        carriers=played.link.carriers,
+        links=played.link.states(),
         participations={**played.state.participations, **_participations(played)},
     )
 
@@ -38,7 +39,7 @@ def latency_s(played: StationRound, name: str) -> float:
     deadline_s = played.lab.experiment.deadline_s
     if name in played.late:
         return deadline_s
-    grant = played.grants.get(name)
+    grant = played.link.grants.get(name)
     airtime_s = grant.air_samples / played.lab.numerology.sample_rate_hz if grant else 0.0
     return realised_latency_s(played.barrier_s, airtime_s, deadline_s)
 
@@ -54,7 +55,7 @@ def _participations(played: StationRound) -> dict[str, Participation]:
     """What arrived of each client that finished training; of late and dead ones, nothing."""
     taken: dict[str, Participation] = {}
     for name in (*played.ready, *played.late):
-        grant = played.grants.get(name)
+        grant = played.link.grants.get(name)
         if grant is None or name in played.lab.roster.left_out:
             taken[name] = Participation(played.index, b"", 0)
         else:

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from base_station.channel import (
-    Carrier,
-    ChannelMeasurement,
-    barred_rbs,
-    measurement_from_sounding,
-    tx_gain_db,
-    usable_run,
-)
+from base_station.channel import Carrier, ChannelMeasurement, barred_rbs, measurement_from_sounding, tx_gain_db
 from base_station.lab import Lab
 from base_station.windows import WindowRunner
 from protocol.bursts import SoundingBurst
@@ -29,9 +22,7 @@ class Silence:
 
     noise_db: list[float] = field(default_factory=list)
     barred: list[int] = field(default_factory=list)
-    """RBs with interference."""
-    usable: tuple[int, int] = (0, 0)
-    """(start, count) of the RBs that grants may use."""
+    """RBs with interference: no grant may contain one."""
 
 
 @dataclass
@@ -43,10 +34,9 @@ class Sounder:
     carriers: dict[str, Carrier]
 
     def listen_to_silence(self) -> Silence:
-        """Noise and interference per RB, and the RBs they leave usable."""
+        """Noise and interference per RB, and the RBs they bar."""
         report = self.windows.silent()
-        barred = barred_rbs(report.noise_db, self.lab.experiment.radio.barred_interference_db)
-        return Silence(report.noise_db, barred, usable_run(self.lab.numerology.rb_total, barred))
+        return Silence(report.noise_db, barred_rbs(report.noise_db, self.lab.experiment.radio.barred_interference_db))
 
     def measure(self, name: str) -> ChannelMeasurement | None:
         """Gain, SINR per RB and residual CFO over the whole band; None if the client is not heard."""

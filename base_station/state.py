@@ -8,10 +8,11 @@ from msgspec import Struct, field
 from base_station.channel import Carrier
 from protocol.configuration import Experiment
 from protocol.messages import Participation
+from radio.adaptation import LinkState
 
 
 class ServerState(Struct):
-    """Queues, head scale, carriers, and the last committed participation of every client."""
+    """Queues, head scale, carriers, link offsets, and the last committed participation of every client."""
 
     round_index: int = 0
     """Rounds committed so far."""
@@ -19,13 +20,19 @@ class ServerState(Struct):
     common_queue_s: float = 0.0
     kappa: float | None = None
     carriers: dict[str, Carrier] = field(default_factory=dict)
+    links: dict[str, LinkState] = field(default_factory=dict)
     participations: dict[str, Participation] = field(default_factory=dict)
 
     @classmethod
     def initial(cls, experiment: Experiment) -> ServerState:
         """Before the first round: every queue starts at the latency budget (docs/algorithms.md, section 4)."""
         budget = experiment.tsfa.latency_budget_s
-        return cls(queue_s={m.name: budget for m in experiment.clients.members}, common_queue_s=budget)
+        names = [m.name for m in experiment.clients.members]
+        return cls(
+            queue_s=dict.fromkeys(names, budget),
+            common_queue_s=budget,
+            links={name: LinkState(experiment.radio.snr_margin_db) for name in names},
+        )
 
     def to_bytes(self) -> bytes:
         """JSON, as kept in the run store."""

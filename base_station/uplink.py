@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 
 from base_station.windows import WindowRunner
 from protocol.bursts import BurstReport, DataBurst
+from radio.adaptation import GrantLink
 from radio.arq import ArqTracker
-from radio.link_tables import LinkTables
 from radio.modem import MAX_BURST_SAMPLES, McsTable, burst_air_samples, burst_coded_bits, max_blocks
-
-STEP_DOWN_SHARE = 0.5
-"""A burst that lost more than this share of its blocks is followed by a lower MCS."""
 
 
 @dataclass
@@ -22,8 +19,12 @@ class UplinkGrant:
     client: str
     rb_start: int
     rb_count: int
-    mcs: str
-    tx_gain_db: float
+    link: GrantLink
+    """MCS and power backoff of the next burst."""
+    cap_db: float
+    """What the limits leave of power per RB, over its level at full power and full band."""
+    power_db: float
+    """Power of a burst before the backoff; full power is 0."""
     cfo_correction_hz: float
     clock_offset_ppm: float
     arq: ArqTracker
@@ -35,7 +36,14 @@ class UplinkGrant:
     """Payload bits of the blocks as first sent, padding included."""
     evm_db: list[float] = field(default_factory=list)
     last_mcs: str = ""
-    """MCS of the last burst that was detected; ``mcs`` is the next burst's."""
+    """MCS of the last burst that was detected."""
+    backoff_db: float = 0.0
+    """Power backoff of the last burst."""
+
+    @property
+    def tx_gain_db(self) -> float:
+        """Power of the last burst; full power is 0."""
+        return self.power_db - self.backoff_db
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,6 @@ class Uplink:
     """Runs the data windows of a round."""
 
     windows: WindowRunner
-    tables: LinkTables
     deadline_s: float
     barrier_s: float
     """Model time at which the first grant starts."""
@@ -70,13 +77,14 @@ class Uplink:
         rate_hz = self.windows.settings.sample_rate_hz
         left = int((self.deadline_s - self.barrier_s) * rate_hz) - grant.air_samples
         room = min(left, MAX_BURST_SAMPLES)
-        limit = max_blocks(grant.rb_start, grant.rb_count, grant.mcs, self.windows.numerology, room)
+        limit = max_blocks(grant.rb_start, grant.rb_count, grant.link.mcs, self.windows.numerology, room)
         block_ids = grant.arq.next_blocks(limit) if limit > 0 else []
         if not block_ids:
             return None
+        grant.backoff_db = grant.link.backoff_db
         return DataBurst(
             client=grant.client, burst_id=self.windows.burst_id(grant.client), rb_start=grant.rb_start,
-            rb_count=grant.rb_count, mcs=grant.mcs, block_ids=block_ids, tx_gain_db=grant.tx_gain_db,
+            rb_count=grant.rb_count, mcs=grant.link.mcs, block_ids=block_ids, tx_gain_db=grant.tx_gain_db,
             cfo_correction_hz=grant.cfo_correction_hz, clock_offset_ppm=grant.clock_offset_ppm,
         )  # fmt: skip
 
@@ -85,7 +93,8 @@ class Uplink:
         air_bits = burst_coded_bits(burst, numerology)
         grant.air_samples += burst_air_samples(burst, numerology)
         grant.air_bits += air_bits
-        if grant.arq.pass_index > 0:
+        first = grant.arq.pass_index == 0
+        if not first:
             grant.retransmission_bits += air_bits
         else:
             payload_bits = 8 * McsTable.load()[burst.mcs].block_bytes * len(burst.block_ids)
@@ -97,6 +106,4 @@ class Uplink:
             grant.evm_db.append(report.evm_db)
             grant.last_mcs = burst.mcs
         failed = sum(b is None for b in blocks)
-        if failed > STEP_DOWN_SHARE * len(blocks):
-            names = self.tables.mcs_names
-            grant.mcs = names[max(names.index(grant.mcs) - 1, 0)]
+        grant.link.burst_done(len(blocks), failed, first=first, detected=report.detected)

@@ -1,4 +1,4 @@
-"""What a channel is worth: effective SNR, MCS choice, goodput and the rate table of a client.
+"""What a channel is worth: effective SNR, MCS choice and goodput of grants.
 
 Pure functions of measured SINR and the link tables. A channel that differs over its RBs enters through
 the mean mutual information of the constellation (bit-interleaved, Gray mapped): the effective SNR is
@@ -32,97 +32,92 @@ Sinr = Sequence[float] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class RateTable:
-    """What a client can send with k RBs; entry k - 1. Empty if it is not heard."""
+class LinkRule:
+    """How an MCS is chosen: of those that lose at most the target, the one with the highest goodput."""
 
-    rate_bps: list[float]
-    """Update payload, non-decreasing in k."""
-    mcs: list[str]
-    rb_used: list[int]
-    """RBs worth using of the k (the power is better kept together); k or fewer."""
+    tables: LinkTables
+    numerology: Numerology
+    target_block_error_rate: float
+    payload_share: float = 1.0
+    """What fragment headers leave of the blocks' content."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grants:
+    """Contiguous grants and the SINR over their RBs, for all of them at once."""
+
+    rb_start: NDArray[np.int64]
+    """(P,), as is ``rb_count``."""
+    rb_count: NDArray[np.int64]
+    sinr_db: NDArray[np.float64]
+    """RB after RB of grant after grant, ``per_rb`` values each, (``per_rb`` x sum of ``rb_count``,)."""
+    per_rb: int = 1
+
+    def reduce(self, ufunc: np.ufunc, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``ufunc`` over each grant's values, (P,)."""
+        first = self.per_rb * (np.cumsum(self.rb_count) - self.rb_count)
+        reduced: NDArray[np.float64] = ufunc.reduceat(values, first)
+        return reduced
+
+    def mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean over each grant's values, (P,)."""
+        return self.reduce(np.add, values) / (self.per_rb * self.rb_count)
+
+    def effective_snr_db(self, bits_per_symbol: int) -> NDArray[np.float64]:
+        """SNR of the flat channels with the same mean mutual information, dB, (P,)."""
+        snr_db, information = _information_curve(bits_per_symbol)
+        mean = self.mean(np.interp(self.sinr_db, snr_db, information))
+        # The curve's flat end cannot be inverted: there the weakest value is a safe answer.
+        saturated = mean >= information[-1] - 1e-6 * bits_per_symbol
+        effective: NDArray[np.float64] = np.where(
+            saturated, self.reduce(np.minimum, self.sinr_db), np.interp(mean, information, snr_db)
+        )
+        return effective
 
 
 def effective_snr_db(sinr_db_per_rb: Sinr, mcs: str) -> float:
     """SNR of the flat channel with the same mean mutual information, dB."""
-    return _effective_snr_db(np.asarray(sinr_db_per_rb, float), McsTable.load()[mcs].bits_per_symbol)
+    return float(_one_grant(sinr_db_per_rb).effective_snr_db(McsTable.load()[mcs].bits_per_symbol)[0])
 
 
-def choose_mcs(
-    sinr_db_per_rb: Sinr, tables: LinkTables, target_block_error_rate: float, margin_db: float
-) -> str | None:
-    """The MCS of highest expected throughput that meets the target ``margin_db`` below the SINR; None: not heard."""
-    best: str | None = None
-    best_bits = 0.0
-    for mcs in tables.mcs_names:
-        snr_db = effective_snr_db(sinr_db_per_rb, mcs) - margin_db
-        loss = tables.block_error_rate(mcs, snr_db)
-        scheme = McsTable.load()[mcs]
-        bits = scheme.bits_per_symbol * scheme.code_rate * (1.0 - loss)
-        if loss <= target_block_error_rate and bits > best_bits:
-            best, best_bits = mcs, bits
-    return best
+def best_mcs(rule: LinkRule, grants: Grants, offset_db: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Goodput of each grant with its best MCS, bit/s, and that MCS's place in ``rule.tables``, (P,) each.
 
-
-def goodput_bps(
-    mcs: str,
-    rb_start: int,
-    rb_count: int,
-    snr_db: float,
-    numerology: Numerology,
-    tables: LinkTables,
-    payload_share: float = 1.0,
-) -> float:
-    """Update payload per second on the air in longest bursts, bit/s.
-
-    Training, pilots, prefixes, CRC and lost blocks are paid for; ``payload_share`` is what fragment
-    headers leave of the blocks' content.
+    The SNR is taken to be ``offset_db`` lower than measured. Rate 0: no MCS meets the target, or none has blocks
+    that fit a burst. Goodput is update payload per second on the air in longest bursts: training, pilots, prefixes,
+    CRC and lost blocks are paid for.
     """
-    blocks, air_s = _longest_burst(mcs, rb_start, rb_count, numerology)
-    block_bits = 8 * McsTable.load()[mcs].block_bytes
-    return blocks * block_bits * payload_share * (1.0 - tables.block_error_rate(mcs, snr_db)) / air_s
+    names, schemes = rule.tables.mcs_names, McsTable.load()
+    modulations = {schemes[mcs].bits_per_symbol for mcs in names}
+    snr_db = {bits: grants.effective_snr_db(bits) - offset_db for bits in modulations}
+    lost = np.stack([rule.tables.block_error_rates(mcs, snr_db[schemes[mcs].bits_per_symbol]) for mcs in names])
+    lossless = _lossless_bps(names, rule.numerology)[:, grants.rb_count - 1, grants.rb_start]
+    rate = np.where(lost <= rule.target_block_error_rate, lossless * (1.0 - lost), 0.0)
+    best = rate.argmax(axis=0)
+    return rule.payload_share * rate.max(axis=0), best
 
 
-def rate_table(
-    reference_sinr_db: Sinr,
-    numerology: Numerology,
-    tables: LinkTables,
-    *,
-    target_block_error_rate: float,
-    margin_db: float,
-    psd_cap_db: float,
-    payload_share: float,
-) -> RateTable:
-    """Goodput with k = 1, 2, ... RBs of a client whose full-band, full-power SINR is ``reference_sinr_db``.
-
-    ``reference_sinr_db``: one value per usable RB; the table goes up to their number. Where a grant will
-    lie is not known yet, so every usable RB counts alike, and power spread over k RBs is
-    10 log10(K / k) above the reference in each, at most ``psd_cap_db``.
-    """
-    reference = np.asarray(reference_sinr_db, float)
-    table = RateTable([], [], [])
-    best: tuple[float, str, int] | None = None
-    for rb_count in range(1, len(reference) + 1):
-        gain_db = min(10.0 * np.log10(numerology.rb_total / rb_count), psd_cap_db)
-        sinr_db = reference + gain_db
-        mcs = choose_mcs(sinr_db, tables, target_block_error_rate, margin_db)
-        if mcs is not None:
-            snr_db = effective_snr_db(sinr_db, mcs) - margin_db
-            rate = goodput_bps(mcs, 0, rb_count, snr_db, numerology, tables, payload_share)
-            if best is None or rate > best[0]:
-                best = rate, mcs, rb_count
-        if best is None:
-            break  # more RBs only thin the power
-        _append(table, *best)
-    return table
+def choose_mcs(rule: LinkRule, rb_start: int, sinr_db_per_rb: Sinr, offset_db: float) -> str | None:
+    """The best MCS of one grant at the SINR of its RBs less ``offset_db``; None: none meets the target."""
+    rate_bps, best = best_mcs(rule, _one_grant(sinr_db_per_rb, rb_start), offset_db)
+    return rule.tables.mcs_names[best[0]] if rate_bps[0] > 0.0 else None
 
 
-def power_backoff_db(
-    sinr_db_per_rb: Sinr, tables: LinkTables, target_block_error_rate: float, margin_db: float
-) -> float:
-    """How much the power may fall, dB: what the SINR exceeds the top MCS's need, margin and 3 dB headroom by."""
-    top = tables.mcs_names[-1]
-    need_db = tables.required_snr_db(top, target_block_error_rate) + margin_db + HEADROOM_DB
-    return max(0.0, effective_snr_db(sinr_db_per_rb, top) - need_db)
+def most_robust_mcs(rule: LinkRule, rb_start: int, rb_count: int) -> str:
+    """The first MCS of the ladder of which a block fits a burst over these RBs."""
+    lossless = _lossless_bps(rule.tables.mcs_names, rule.numerology)[:, rb_count - 1, rb_start]
+    return rule.tables.mcs_names[int(np.argmax(lossless > 0.0))]
+
+
+def excess_db(rule: LinkRule, mcs: str, sinr_db_per_rb: Sinr, offset_db: float) -> float:
+    """What the SINR less ``offset_db`` exceeds the need of ``mcs`` at the target by, dB."""
+    need_db = rule.tables.required_snr_db(mcs, rule.target_block_error_rate)
+    return effective_snr_db(sinr_db_per_rb, mcs) - offset_db - need_db
+
+
+def power_backoff_db(rule: LinkRule, sinr_db_per_rb: Sinr, offset_db: float) -> float:
+    """How much the power may fall, dB: what the SINR exceeds the top MCS's need, offset and 3 dB headroom by."""
+    return max(0.0, excess_db(rule, rule.tables.mcs_names[-1], sinr_db_per_rb, offset_db) - HEADROOM_DB)
 
 
 def mutual_information(snr_db: NDArray[np.float64], bits_per_symbol: int) -> NDArray[np.float64]:
@@ -145,26 +140,16 @@ def mutual_information(snr_db: NDArray[np.float64], bits_per_symbol: int) -> NDA
     return dimensions * information
 
 
+def _one_grant(sinr_db_per_rb: Sinr, rb_start: int = 0) -> Grants:
+    sinr_db = np.asarray(sinr_db_per_rb, float)
+    return Grants(np.array([rb_start]), np.array([len(sinr_db)]), sinr_db)
+
+
 def _quadrature(nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gauss-Hermite nodes and weights for a standard normal variable (Golub-Welsch)."""
     off_diagonal = np.sqrt(np.arange(1.0, nodes))
     values, vectors = np.linalg.eigh(np.diag(off_diagonal, 1) + np.diag(off_diagonal, -1))
     return values, vectors[0] ** 2
-
-
-def _append(table: RateTable, rate: float, mcs: str, rb_used: int) -> None:
-    table.rate_bps.append(rate)
-    table.mcs.append(mcs)
-    table.rb_used.append(rb_used)
-
-
-def _effective_snr_db(sinr_db: NDArray[np.float64], bits_per_symbol: int) -> float:
-    snr_db, information = _information_curve(bits_per_symbol)
-    mean = float(np.mean(np.interp(sinr_db, snr_db, information)))
-    # The curve's flat end cannot be inverted: there the weakest RB is a safe answer.
-    if mean >= information[-1] - 1e-6 * bits_per_symbol:
-        return float(np.min(sinr_db))
-    return float(np.interp(mean, information, snr_db))
 
 
 @lru_cache(maxsize=8)
@@ -175,9 +160,26 @@ def _information_curve(bits_per_symbol: int) -> tuple[NDArray[np.float64], NDArr
     return snr_db, np.maximum.accumulate(information)
 
 
-@lru_cache(maxsize=4096)
-def _longest_burst(mcs: str, rb_start: int, rb_count: int, numerology: Numerology) -> tuple[int, float]:
-    """Blocks of the longest burst and its air time, s."""
+@lru_cache(maxsize=8)
+def _lossless_bps(names: tuple[str, ...], numerology: Numerology) -> NDArray[np.float64]:
+    """Block payload per second of every (MCS, RBs - 1, start) in its longest burst; 0 where no block fits."""
+    total = numerology.rb_total
+    rates = np.zeros((len(names), total, total))
+    for rb_count in range(1, total + 1):
+        by_width: dict[int, NDArray[np.float64]] = {}
+        for rb_start in range(total - rb_count + 1):
+            # All that the place changes is how many of the carrier's subcarriers lie inside.
+            width = len(numerology.loaded_subcarriers(rb_start, rb_count))
+            if width not in by_width:
+                by_width[width] = np.array([_longest_burst_bps(mcs, rb_start, rb_count, numerology) for mcs in names])
+            rates[:, rb_count - 1, rb_start] = by_width[width]
+    return rates
+
+
+def _longest_burst_bps(mcs: str, rb_start: int, rb_count: int, numerology: Numerology) -> float:
     blocks = max_blocks(rb_start, rb_count, mcs, numerology)
+    if blocks == 0:
+        return 0.0
     symbols = burst_symbols(rb_start, rb_count, mcs, blocks, numerology)
-    return blocks, symbols * numerology.symbol_samples / numerology.sample_rate_hz
+    air_s = symbols * numerology.symbol_samples / numerology.sample_rate_hz
+    return 8 * McsTable.load()[mcs].block_bytes * blocks / air_s

@@ -42,6 +42,13 @@ class ClientRoundRecord(Struct, kw_only=True):
     rb_count: int = 0
     mcs: str = ""
     tx_gain_db: float = 0.0
+    """Of its last data burst; full power is 0."""
+    power_cap_db: float = 0.0
+    """What its power per RB could exceed the full-band level by, in its grant."""
+    power_backoff_db: float = 0.0
+    """Power taken back in its last data burst, because even the top MCS had more than it needs."""
+    link_offset_db: float = 0.0
+    """Taken off the measured SINR when rates and MCS were chosen (outer-loop link adaptation)."""
     clipped_samples: int = 0
     bits_requested: int = 0
     """The largest point of its error curve."""

@@ -17,7 +17,7 @@ from fake_run import fake_experiment, make_fake_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from base_station.dense_reference import DenseLink, DenseRound, dense_reference, equal_shares
+from base_station.dense_reference import DenseChannel, DenseLink, DenseRound, dense_reference, equal_shares
 from base_station.store.comparison import record_differences
 from base_station.store.export import export_csv, export_parquet
 from base_station.store.listing import list_runs
@@ -233,14 +233,15 @@ def test_equal_shares_fit_the_band(clients, guard_rb, turns, rb_count):
 
 def test_the_dense_reference_adds_up_by_hand():
     rounds = [
-        DenseRound(2.0, 0.1, {"near": [20.0] * 28, "far": [5.0] * 28}),
-        DenseRound(3.0, 0.1, {"near": [20.0] * 28, "lost": [-30.0] * 28}),
+        DenseRound(2.0, 0.1, {"near": DenseChannel([20.0] * 28), "far": DenseChannel([5.0] * 28)}),
+        DenseRound(3.0, 0.1, {"near": DenseChannel([20.0] * 28), "lost": DenseChannel([-30.0] * 28)}),
         DenseRound(3.0, 0.1, {}),
     ]
 
-    def link(sinr_db, rb_count):
-        assert rb_count == 13
-        return None if sinr_db[0] < 0 else DenseLink(rate_bps=1000.0 * sinr_db[0], air_bits_per_bit=2.0)
+    def link(channel, rb_start, rb_count):
+        snr_db = channel.sinr_db[0]
+        assert (rb_start, rb_count) == (0 if snr_db == 20.0 else 14, 13)
+        return None if snr_db < 0 else DenseLink(rate_bps=1000.0 * snr_db, air_bits_per_bit=2.0)
 
     found = dense_reference(rounds, 10_000, 28, 1, link)
     assert found.airtime_s == pytest.approx(0.3 + 2.0 + 0.5)

@@ -104,9 +104,12 @@ def test_sixty_db_of_attenuation_leave_the_model_as_it_was_and_say_why(tmp_path,
 
 
 def test_flipped_bits_in_the_ether_fail_their_crc_and_change_nothing(tmp_path):
+    # At a low SNR a block spans more symbols than can be left alone by chance.
+    members = [{"name": "edge-1", "mean_snr_db": 4.0}, {"name": "edge-2", "mean_snr_db": 6.0}]
     experiment = tiny_experiment(
-        tmp_path, channel={"inverted_fraction": 0.5}, experiment={"rounds": 1}, radio={"keep_failed_iq": True}
-    )
+        tmp_path, channel={"inverted_fraction": 0.5}, experiment={"rounds": 1}, radio={"keep_failed_iq": True},
+        clients={"members": members},
+    )  # fmt: skip
     _, progress = run_lab(experiment, tmp_path / "run")
     _, _, adapter = final_state(tmp_path / "run")
     with RunStore.read(tmp_path / "run") as store:

@@ -1,0 +1,90 @@
+"""The link of one round: channels measured, what every place in the band is worth to whom, grants, what they taught."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from base_station.channel import Carrier, ChannelMeasurement, received_cap_db
+from base_station.lab import Lab
+from base_station.sounding import Silence, Sounder
+from base_station.state import ServerState
+from base_station.uplink import UplinkGrant
+from base_station.windows import WindowRunner
+from protocol.steps import reached
+from radio.adaptation import GrantLink, LinkState, after_silence
+from radio.arq import ArqTracker
+from radio.fragments import FragmentTagger, blocks_per_fragment, payload_share
+from radio.placed_rates import PlacedRates, PowerLimits, placed_rates
+from radio.rates import LinkRule
+
+
+class RoundLink:
+    """What a round knows of its clients' links. Needs no model, no data and no store."""
+
+    def __init__(self, lab: Lab, windows: WindowRunner, state: ServerState) -> None:
+        self._lab = lab
+        self._windows = windows
+        self._before = state.links
+        self._radio = lab.experiment.radio
+        share = payload_share(self._radio.fragment_bytes, lab.block_bytes)
+        self._rule = LinkRule(lab.tables, lab.numerology, self._radio.target_block_error_rate, share)
+        self.carriers: dict[str, Carrier] = dict(state.carriers)
+        self.silence = Silence()
+        self.channels: dict[str, ChannelMeasurement] = {}
+        self.rates: dict[str, PlacedRates] = {}
+        """Of the clients that can be heard."""
+        self.grants: dict[str, UplinkGrant] = {}
+
+    def measure(self, names: Iterable[str]) -> None:
+        """Noise of the band, then one client's channel after the other."""
+        sounder = Sounder(self._lab, self._windows, self.carriers)
+        self.silence = sounder.listen_to_silence()
+        reached("base-station", "silent", self._windows.round_index)
+        for name in names:
+            channel = sounder.measure(name)
+            if channel is not None:
+                self.channels[name] = channel
+                self._lab.progress.client(name, "sounded", channel.reference_snr_db)
+
+    def rate_places(self) -> None:
+        """Rates of every place in the band, power capped against the weakest client that can be heard."""
+        alone = PowerLimits(self._radio.psd_cap_db)
+        present = [name for name in self.channels if name not in self._lab.roster.left_out]
+        heard = [name for name in present if self._placed_rates(name, alone).heard]
+        snr_db = (self.channels[name].reference_snr_db for name in heard)
+        limits = PowerLimits(self._radio.psd_cap_db, received_cap_db(snr_db, self._radio.max_power_spread_db))
+        self.rates = {name: self._placed_rates(name, limits) for name in heard}
+
+    def offset_db(self, name: str) -> float:
+        """What the round takes off a client's SINR before its first burst."""
+        return self._before[name].offset_db
+
+    def grant(self, name: str, rb_start: int, rb_count: int, blocks: int) -> None:
+        """Grant a client RBs for an update of ``blocks`` code blocks; MCS and power follow from its SINR there."""
+        lab, radio, rates = self._lab, self._radio, self.rates[name]
+        gain_db = rates.gain_db[rb_count - 1, rb_start]
+        sinr_db = [value + gain_db for value in self.channels[name].reference_sinr_db[rb_start : rb_start + rb_count]]
+        tagger = FragmentTagger(lab.fragment_keys[name], lab.run_id, self._windows.round_index, name, lab.block_bytes)
+        per_fragment = blocks_per_fragment(radio.fragment_bytes, lab.block_bytes)
+        self.grants[name] = UplinkGrant(
+            client=name,
+            rb_start=rb_start,
+            rb_count=rb_count,
+            link=GrantLink(self._rule, self._before[name], rb_start, sinr_db, radio.snr_margin_db),
+            cap_db=float(rates.cap_db[rb_count - 1, rb_start]),
+            power_db=float(rates.power_db[rb_count - 1, rb_start]),
+            cfo_correction_hz=self.carriers[name].cfo_correction_hz,
+            clock_offset_ppm=self.carriers[name].clock_offset_ppm(radio.carrier_hz),
+            arq=ArqTracker(tagger, blocks, per_fragment, radio.max_passes),
+        )
+
+    def states(self) -> dict[str, LinkState]:
+        """What is known of every client's link after the round."""
+        links = self._before | {name: grant.link.state for name, grant in self.grants.items()}
+        for name in self.channels.keys() - self.rates.keys() - self._lab.roster.left_out.keys():
+            links[name] = after_silence(links[name], self._radio.target_block_error_rate, self._radio.snr_margin_db)
+        return links
+
+    def _placed_rates(self, name: str, limits: PowerLimits) -> PlacedRates:
+        reference_db = self.channels[name].reference_sinr_db
+        return placed_rates(self._rule, reference_db, limits, self.offset_db(name), self.silence.barred)
