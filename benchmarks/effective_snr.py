@@ -1,0 +1,141 @@
+"""Where a tenth of the blocks is lost over a fading channel: predicted by effective SNR, and by the whole modem.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.effective_snr [--realisations 200] [--rb 16] [--seed 1] [MCS ...]
+
+Both sides see the same realisations of the channel. The prediction takes the true SNR of each RB, maps it to an
+effective SNR and looks the block error rate up in the link tables; the modem (``radio.modem.trial``) sends a burst
+per realisation and SNR with random timing, carrier and clock offset. The points must lie within 1 dB.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.bursts import DataBurst
+from protocol.random_streams import random_stream
+from radio.channel.fading import FadingModel, Taps, apply_taps, draw_taps, frequency_response
+from radio.link_tables import LinkTables
+from radio.modem import McsTable, receive
+from radio.modem.trial import Impairments, Scene, random_blocks, send
+from radio.numerology import DEFAULT_2MSPS
+from radio.rates import effective_snr_db
+
+LIMIT_DB = 1.0
+ERROR_RATE = 0.1
+STEPS_DB = (-1.5, -0.5, 0.5, 1.5)
+MAX_CFO_HZ = 1.9e3
+MAX_CLOCK_PPM = 25.0
+CLOCK_ESTIMATE_PPM = 0.2
+CHANNELS = {
+    "awgn": FadingModel("awgn"),
+    "rayleigh": FadingModel("rayleigh"),
+    "tdl-a 300 ns": FadingModel("tdl-a", 300e-9),
+    "tdl-c 300 ns": FadingModel("tdl-c", 300e-9),
+    "tdl-c 800 ns": FadingModel("tdl-c", 800e-9),
+}
+DEFAULT_MCS = ("qpsk-1/2", "16qam-1/2", "16qam-3/4", "64qam-3/4")
+
+
+class Case(NamedTuple):
+    """One MCS over one channel."""
+
+    mcs: str
+    model: FadingModel
+    realisations: int = 200
+    rb_start: int = 6
+    rb_count: int = 16
+    blocks: int = 4
+    seed: int = 1
+
+    def taps(self, index: int) -> Taps:
+        """Realisation ``index``."""
+        return draw_taps(random_stream(self.seed, "effective snr", self.model.name, index), self.model)
+
+
+def predicted_snr_db(case: Case) -> float:
+    """Mean SNR at which the link tables expect ``ERROR_RATE`` of the blocks to be lost."""
+    gains_db = [rb_gains_db(case, case.taps(index)) for index in range(case.realisations)]
+    tables = LinkTables.load()
+    low, high = -10.0, 60.0
+    while high - low > 0.01:
+        middle = 0.5 * (low + high)
+        lost = [tables.block_error_rate(case.mcs, effective_snr_db(g + middle, case.mcs)) for g in gains_db]
+        low, high = (middle, high) if np.mean(lost) > ERROR_RATE else (low, middle)
+    return high
+
+
+def measured_snr_db(case: Case, around_db: float) -> float:
+    """The same from bursts through the modem at SNRs within a few dB of ``around_db`` (interpolated)."""
+    snr_db = around_db + np.array(STEPS_DB)
+    lost = np.array([_lost_share(case, value) for value in snr_db])
+    # Half a block more: no share is 0. Non-increasing, so that there is one crossing.
+    log_lost = np.log(np.minimum.accumulate(lost) + 0.5 / (case.blocks * case.realisations))
+    return float(np.interp(-np.log(ERROR_RATE), -log_lost, snr_db))
+
+
+def rb_gains_db(case: Case, taps: Taps) -> NDArray[np.float64]:
+    """Power gain of the channel in each RB of the grant, dB."""
+    numerology = DEFAULT_2MSPS
+    loaded = numerology.loaded_subcarriers(case.rb_start, case.rb_count)
+    centre = numerology.centre_subcarrier(case.rb_start, case.rb_count)
+    gain = np.abs(frequency_response(taps, (loaded + centre) * numerology.subcarrier_spacing_hz)) ** 2
+    rb = (loaded + numerology.rb_subcarriers * case.rb_count // 2) // numerology.rb_subcarriers
+    mean: NDArray[np.float64] = np.bincount(rb, gain) / np.bincount(rb)
+    return 10.0 * np.log10(mean)
+
+
+def _lost_share(case: Case, snr_db: float) -> float:
+    return float(np.mean([_lost_blocks(case, snr_db, index) for index in range(case.realisations)])) / case.blocks
+
+
+def _lost_blocks(case: Case, snr_db: float, index: int) -> int:
+    rng = random_stream(case.seed, "effective snr burst", case.mcs, case.model.name, index, round(100 * snr_db))
+    taps, clock_ppm = case.taps(index), float(rng.uniform(-MAX_CLOCK_PPM, MAX_CLOCK_PPM))
+    burst = DataBurst(
+        client="a",
+        burst_id=int(rng.integers(2**62)),
+        rb_start=case.rb_start,
+        rb_count=case.rb_count,
+        mcs=case.mcs,
+        block_ids=list(range(case.blocks)),
+        clock_offset_ppm=clock_ppm + float(rng.uniform(-CLOCK_ESTIMATE_PPM, CLOCK_ESTIMATE_PPM)),
+    )
+    blocks = random_blocks(rng, burst)
+    start, cfo_hz = float(rng.uniform(1100.0, 3000.0)), float(rng.uniform(-MAX_CFO_HZ, MAX_CFO_HZ))
+    scene = Scene(fading=lambda samples: apply_taps(samples, taps, DEFAULT_2MSPS.sample_rate_hz))
+    impairments = Impairments(snr_db=snr_db, start=start, cfo_hz=cfo_hz, clock_ppm=clock_ppm)
+    report = receive(burst, send(rng, burst, blocks, impairments, DEFAULT_2MSPS, scene), DEFAULT_2MSPS)
+    return sum(got != sent for got, sent in zip(report.blocks, blocks, strict=True))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mcs", nargs="*", default=list(DEFAULT_MCS))
+    parser.add_argument("--realisations", type=int, default=200)
+    parser.add_argument("--rb", type=int, default=16)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args(arguments)
+    print(f"SNR at which {ERROR_RATE:.0%} of the blocks are lost, dB; wanted: within {LIMIT_DB:g} dB")
+    for mcs in options.mcs:
+        assert McsTable.load()[mcs]
+        for name, model in CHANNELS.items():
+            case = Case(mcs, model, options.realisations, (28 - options.rb) // 2, options.rb, seed=options.seed)
+            predicted_db = predicted_snr_db(case)
+            measured_db = measured_snr_db(case, predicted_db)
+            difference_db = measured_db - predicted_db
+            verdict = "ok" if abs(difference_db) <= LIMIT_DB else "MISSED"
+            print(
+                f"{mcs:16s} {name:14s} predicted {predicted_db:6.2f}  measured {measured_db:6.2f}  "
+                f"difference {difference_db:+5.2f}  {verdict}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
