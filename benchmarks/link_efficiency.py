@@ -53,7 +53,7 @@ MOST_BURST_ERRORS = 0.1
 SNR_DB = range(5, 26)
 THRESHOLD_RATE = 0.1
 THRESHOLD_BLOCKS = 240
-OFFSETS_DB = (-0.6, -0.4, -0.2, 0.0)
+OFFSETS_DB = (-0.8, -0.6, -0.4, -0.2, 0.0)
 """Below the whole receiver's threshold: where the code alone is looked for."""
 
 
@@ -109,7 +109,7 @@ def _known_channel_error_rate(mcs: str, snr_db: float) -> float:
     snr = 10.0 ** (snr_db / 10.0)
     noise = rng.standard_normal((len(symbols), 2)) @ np.array([1.0, 1j]) * math.sqrt(0.5 / snr)
     received = (symbols + noise).astype(np.complex64)
-    arrived = decode_blocks(burst, block_soft_bits(burst, received, np.full(len(symbols), snr, np.float32)))
+    arrived = decode_blocks(scheme, block_soft_bits(burst, received, np.full(len(symbols), snr, np.float32)))
     lost = sum(got != sent for got, sent in zip(arrived, content, strict=True))
     return (lost + 0.5) / (blocks + 1.0)
 

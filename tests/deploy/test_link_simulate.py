@@ -106,7 +106,7 @@ def test_ctrl_c_ends_the_workers_and_the_command_with_130():
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
-        assert process.stderr.readline().startswith("bpsk-1/2 3 dB")
+        assert process.stderr.readline().startswith("bpsk-1/2 3")
         workers = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)
         output, complaint = process.communicate(timeout=30)
