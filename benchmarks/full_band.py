@@ -17,7 +17,7 @@ from radio.modem import MAX_BURST_SAMPLES, McsTable, burst_air_samples, max_bloc
 from radio.modem.trial import Impairments, Neighbour, Scene, noise_power, random_blocks, received, white_noise
 from radio.numerology import Numerology
 
-GRANT_RB = 6
+GRANTS = 4
 GUARD_RB = 1
 JITTER_SAMPLES = 2048
 WINDOWS_PER_SNR = 3
@@ -59,18 +59,19 @@ class FullBand:
 
 
 def full_band(mcs: str, numerology: Numerology, seed: int = 1) -> FullBand:
-    """As many grants of ``GRANT_RB`` RBs as the band holds with guards between; random carrier and clock offsets."""
+    """Four equal grants with guards between, as wide as the band allows; random carrier and clock offsets."""
     rng = random_stream(seed, "full band", mcs)
-    starts = range(0, numerology.rb_total - GRANT_RB + 1, GRANT_RB + GUARD_RB)
+    rb_count = (numerology.rb_total + GUARD_RB) // GRANTS - GUARD_RB
+    starts = range(0, GRANTS * (rb_count + GUARD_RB), rb_count + GUARD_RB)
     ppm = [float(rng.uniform(-MAX_CLOCK_PPM, MAX_CLOCK_PPM)) for _ in starts]
     bursts = [
         DataBurst(
             client=f"client-{index}",
             burst_id=int(rng.integers(2**62)),
             rb_start=start,
-            rb_count=GRANT_RB,
+            rb_count=rb_count,
             mcs=mcs,
-            block_ids=list(range(max_blocks(start, GRANT_RB, mcs, numerology, MAX_BURST_SAMPLES))),
+            block_ids=list(range(max_blocks(start, rb_count, mcs, numerology, MAX_BURST_SAMPLES))),
             clock_offset_ppm=ppm[index],
         )
         for index, start in enumerate(starts)

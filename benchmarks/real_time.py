@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python -m benchmarks.real_time [--codec ldpc] [--mcs NAME ...] [--rate-msps 4] [--no-stock]
     OMP_NUM_THREADS=1 python -m benchmarks.real_time --paced 20 [--mcs NAME]
 
-The band is full: 4 grants of 6 RBs with guards at 2 Msps, 8 at 4 Msps, a burst of the greatest length in each, white
-noise, at the SNR where the MCS loses 10 % of its blocks (bisected here; printed with the loss of the measured
+The band is full: 4 grants of 6 RBs with guards at 2 Msps, of 13 at 4 Msps, a burst of the greatest length in each,
+white noise, at the SNR where the MCS loses 10 % of its blocks (bisected here; printed with the loss of the measured
 window). Times are process CPU time, best of ``--repeats``, over the burst's air time: 1.00 is one core at 100 % duty.
 
 stock: filters and ``digital.ofdm_rx`` for the same grants on the same samples, the whole flowgraph. It finds no packets

@@ -1,7 +1,7 @@
 """The modem that comes with GNU Radio, ``digital.ofdm_rx`` and ``ofdm_tx``, one per grant: the peer in speed.
 
 As shipped: FFT 64, prefix 16, 48 data carriers and 4 pilots, no error correction; a CRC-32 per packet. It gets the same
-filters and rates as our branches (decimation 4: FFT 64, prefix 6), so that only the modems differ.
+filters and rates as our branches (FFT 64 and prefix 6 at 2 Msps, twice that at 4), so that only the modems differ.
 """
 
 from __future__ import annotations

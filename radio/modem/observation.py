@@ -94,7 +94,8 @@ def observe_data(
             break
         # The last windows have left their prefix: all are cut anew.
         clock_ppm += missed_ppm
-    phase_step = float(np.polyfit(np.arange(layout.symbols), rotation.phase, 1)[0])
+    since_middle = np.arange(layout.symbols) - 0.5 * (layout.symbols - 1)
+    phase_step = float(since_middle @ rotation.phase / (since_middle @ since_middle))
     return _observation(grid, ~is_known, known, rotation, layout, found.turned(phase_step, layout))
 
 
