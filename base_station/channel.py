@@ -7,8 +7,17 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from msgspec import Struct, field
+from numpy.typing import NDArray
 
 from protocol.bursts import BurstReport, SoundingBurst
+from radio.numerology import Numerology
+
+VALUES_PER_RB = 4
+"""Places in an RB at which its SINR is judged: echoes of a microsecond bend the channel within an RB."""
+DISTURBED = 2.0
+"""Noise this many times what was expected is no error of measurement."""
+
+Powers = NDArray[np.float64]
 
 
 class Carrier(Struct):
@@ -27,11 +36,14 @@ class Carrier(Struct):
 
 
 class ChannelMeasurement(Struct, frozen=True):
-    """One round's measurement of one client. Lists are per RB of the band."""
+    """One round's measurement of one client."""
 
     gain_db: list[float]
+    """Per RB of the band."""
     reference_sinr_db: list[float] = field(default_factory=list)
-    """At full band and full power."""
+    """Per RB, at full band and full power."""
+    fine_sinr_db: list[float] = field(default_factory=list)
+    """The same at ``VALUES_PER_RB`` places in every RB."""
     residual_cfo_hz: float = 0.0
     clipped_samples: int = 0
 
@@ -45,15 +57,62 @@ class ChannelMeasurement(Struct, frozen=True):
         """Mean power gain over the band, dB."""
         return float(10 * np.log10(np.mean(10 ** (np.asarray(self.gain_db) / 10))))
 
+    def sinr_db_within(self, rb_start: int, rb_count: int) -> list[float]:
+        """``fine_sinr_db`` of some RBs."""
+        return self.fine_sinr_db[VALUES_PER_RB * rb_start : VALUES_PER_RB * (rb_start + rb_count)]
 
-def measurement_from_sounding(burst: SoundingBurst, report: BurstReport, clipped_samples: int) -> ChannelMeasurement:
-    """Refer a full-band sounding to full power."""
+
+def measurement_from_sounding(
+    burst: SoundingBurst,
+    report: BurstReport,
+    clipped_samples: int,
+    silent_noise_db: Sequence[float],
+    numerology: Numerology,
+) -> ChannelMeasurement:
+    """Refer a full-band sounding to full power; ``silent_noise_db``: power of each RB while nobody sent."""
+    sounded, power = _linear(report.noise_db), _linear(report.noise_db) * _linear(report.sinr_db)
+    noise = rb_noise(_linear(silent_noise_db), sounded, power)
+    sinr_db = 10 * np.log10(power / noise) - burst.tx_gain_db
+    fine_db = sinr_db[:, None] + _ripple_db(report.channel_db, numerology)
     return ChannelMeasurement(
         gain_db=list(report.gain_db),
-        reference_sinr_db=[s - burst.tx_gain_db for s in report.sinr_db],
+        reference_sinr_db=sinr_db.tolist(),
+        fine_sinr_db=fine_db.ravel().tolist(),
         residual_cfo_hz=report.cfo_hz,
         clipped_samples=clipped_samples,
     )
+
+
+def rb_noise(silent: Powers, sounded: Powers, power: Powers) -> Powers:
+    """Noise power of each RB under a client's signal, from the silent window and its sounding burst.
+
+    The silent window averages several times as many samples. The burst shows what the signal itself adds
+    (converters, phase noise): the same share of its power in every RB. An RB in which the burst saw far more than
+    that was disturbed meanwhile.
+    """
+    share = max(0.0, float(np.median((sounded - silent) / power)))
+    expected: Powers = silent + share * power
+    return np.where(sounded > DISTURBED * expected, sounded, expected)
+
+
+def _ripple_db(channel_db: Sequence[float], numerology: Numerology) -> Powers:
+    """How the channel's power varies within each RB about its mean, dB, (RBs, ``VALUES_PER_RB``).
+
+    ``channel_db``: per loaded subcarrier of the band; empty where the radio does not say (then 0).
+    """
+    shape = (numerology.rb_total, VALUES_PER_RB)
+    if not channel_db:
+        return np.zeros(shape)
+    loaded = numerology.loaded_subcarriers(0, numerology.rb_total)
+    width = numerology.rb_subcarriers / VALUES_PER_RB
+    places = loaded[0] - 0.5 + width * (np.arange(shape[0] * shape[1]) + 0.5)
+    power = np.interp(places, loaded, _linear(channel_db)).reshape(shape)
+    ripple: Powers = 10 * np.log10(power / power.mean(axis=1, keepdims=True))
+    return ripple
+
+
+def _linear(level_db: Sequence[float]) -> Powers:
+    return np.asarray(10.0 ** (np.asarray(level_db, float) / 10.0))
 
 
 def barred_rbs(noise_db: Sequence[float], threshold_db: float) -> list[int]:

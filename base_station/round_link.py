@@ -15,7 +15,7 @@ from radio.adaptation import GrantLink, LinkState, after_silence
 from radio.arq import ArqTracker
 from radio.fragments import FragmentTagger, blocks_per_fragment, payload_share
 from radio.placed_rates import PlacedRates, PowerLimits, placed_rates
-from radio.rates import LinkRule
+from radio.rates import Grants, LinkRule
 
 
 class RoundLink:
@@ -62,15 +62,15 @@ class RoundLink:
     def grant(self, name: str, rb_start: int, rb_count: int, blocks: int) -> None:
         """Grant a client RBs for an update of ``blocks`` code blocks; MCS and power follow from its SINR there."""
         lab, radio, rates = self._lab, self._radio, self.rates[name]
-        gain_db = rates.gain_db[rb_count - 1, rb_start]
-        sinr_db = [value + gain_db for value in self.channels[name].reference_sinr_db[rb_start : rb_start + rb_count]]
+        reference = Grants.one(rb_start, rb_count, self.channels[name].sinr_db_within(rb_start, rb_count))
+        powered = reference.at(float(rates.gain_db[rb_count - 1, rb_start]))
         tagger = FragmentTagger(lab.fragment_keys[name], lab.run_id, self._windows.round_index, name, lab.block_bytes)
         per_fragment = blocks_per_fragment(radio.fragment_bytes, lab.block_bytes)
         self.grants[name] = UplinkGrant(
             client=name,
             rb_start=rb_start,
             rb_count=rb_count,
-            link=GrantLink(self._rule, self._before[name], rb_start, sinr_db, radio.snr_margin_db),
+            link=GrantLink(self._rule, self._before[name], powered, radio.snr_margin_db),
             cap_db=float(rates.cap_db[rb_count - 1, rb_start]),
             power_db=float(rates.power_db[rb_count - 1, rb_start]),
             cfo_correction_hz=self.carriers[name].cfo_correction_hz,
@@ -86,5 +86,5 @@ class RoundLink:
         return links
 
     def _placed_rates(self, name: str, limits: PowerLimits) -> PlacedRates:
-        reference_db = self.channels[name].reference_sinr_db
+        reference_db = self.channels[name].fine_sinr_db
         return placed_rates(self._rule, reference_db, limits, self.offset_db(name), self.silence.barred)

@@ -32,10 +32,13 @@ class Sounder:
     lab: Lab
     windows: WindowRunner
     carriers: dict[str, Carrier]
+    noise_db: list[float] = field(default_factory=list)
+    """Of the silent window, per RB."""
 
     def listen_to_silence(self) -> Silence:
         """Noise and interference per RB, and the RBs they bar."""
         report = self.windows.silent()
+        self.noise_db = report.noise_db
         return Silence(report.noise_db, barred_rbs(report.noise_db, self.lab.experiment.radio.barred_interference_db))
 
     def measure(self, name: str) -> ChannelMeasurement | None:
@@ -60,7 +63,7 @@ class Sounder:
                 break
             gain_db -= CLIPPED_STEP_DB
         self.carriers[name] = self.carriers[name].corrected(heard.cfo_hz)
-        return measurement_from_sounding(burst, heard, report.clipped_samples)
+        return measurement_from_sounding(burst, heard, report.clipped_samples, self.noise_db, self.lab.numerology)
 
     def _acquire(self, name: str) -> None:
         """First contact: find the client's carrier anywhere within the crystals' tolerance."""

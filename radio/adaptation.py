@@ -17,7 +17,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from radio.rates import LinkRule, Sinr, choose_mcs, excess_db, most_robust_mcs, power_backoff_db
+from radio.rates import Grants, LinkRule, choose_mcs, excess_db, most_robust_mcs, power_backoff_db
 
 STEP_DB = 0.5
 """A burst of usual length that was lost raises the offset by (1 - target) of this."""
@@ -70,14 +70,11 @@ def after_silence(state: LinkState, target_block_error_rate: float, initial_offs
 class GrantLink:
     """MCS and power of one client's bursts over one grant of one round."""
 
-    def __init__(
-        self, rule: LinkRule, state: LinkState, rb_start: int, sinr_db_per_rb: Sinr, initial_offset_db: float
-    ) -> None:
-        """``sinr_db_per_rb``: in the grant's RBs, at the most power the grant may have."""
+    def __init__(self, rule: LinkRule, state: LinkState, grant: Grants, initial_offset_db: float) -> None:
+        """``grant``: one, its SINR that at the most power it may have."""
         self.state = state
         self._rule = rule
-        self._rb_start = rb_start
-        self._sinr_db = [float(value) for value in sinr_db_per_rb]
+        self._grant = grant
         self._initial_offset_db = initial_offset_db
         self._evidence_db = -LARGEST_OFFSET_DB
         self._choose()
@@ -92,7 +89,7 @@ class GrantLink:
         if not detected:
             return
         used_db = self.offset_db
-        excess = excess_db(self._rule, self.mcs, self._powered_db, used_db)
+        excess = excess_db(self._rule, self.mcs, self._grant.at(-self.backoff_db), used_db)
         if first:
             easy = self.mcs == self._rule.tables.mcs_names[-1] and excess > EASY_DB
             floor_db = self._initial_offset_db if easy else -LARGEST_OFFSET_DB
@@ -103,7 +100,6 @@ class GrantLink:
 
     def _choose(self) -> None:
         """Power first: it falls only where even the top MCS has more than it needs."""
-        self.backoff_db = power_backoff_db(self._rule, self._sinr_db, self.offset_db)
-        self._powered_db = [value - self.backoff_db for value in self._sinr_db]
-        mcs = choose_mcs(self._rule, self._rb_start, self._powered_db, self.offset_db)
-        self.mcs = mcs or most_robust_mcs(self._rule, self._rb_start, len(self._sinr_db))
+        self.backoff_db = power_backoff_db(self._rule, self._grant, self.offset_db)
+        mcs = choose_mcs(self._rule, self._grant.at(-self.backoff_db), self.offset_db)
+        self.mcs = mcs or most_robust_mcs(self._rule, self._grant)

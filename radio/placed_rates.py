@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -67,23 +67,22 @@ class PlacedRates:
 def placed_rates(
     rule: LinkRule, reference_sinr_db: Sinr, limits: PowerLimits, offset_db: float, barred: Collection[int] = ()
 ) -> PlacedRates:
-    """Rates of a client whose full-band, full-power SINR, RB by RB, is ``reference_sinr_db``.
+    """Rates of a client whose full-band, full-power SINR is ``reference_sinr_db``: as many values in every RB.
 
     With k of K RBs the power per RB is 10 log10(K / k) above the reference, or what ``limits`` leave of that.
     ``offset_db`` is taken off the SINR before an MCS is chosen. A grant may not contain a ``barred`` RB.
     """
-    reference_db = np.asarray(reference_sinr_db, float)
+    reference_db = np.asarray(reference_sinr_db, float).reshape(rule.numerology.rb_total, -1)
     places = _placements(rule.numerology)
-    grants = Grants(places.rb_start, places.rb_count, reference_db[places.rb])
-    power = grants.reduce(np.add, 10.0 ** (0.1 * grants.sinr_db)) / grants.rb_count
+    grants = Grants(places.rb_start, places.rb_count, reference_db[places.rb].ravel())
+    power = grants.mean(10.0 ** (0.1 * grants.sinr_db))
     cap_db = np.minimum(limits.psd_cap_db, limits.received_cap_db - 10.0 * np.log10(power))
     power_db = np.minimum(0.0, cap_db - places.density_db)
     gain_db = power_db + places.loaded_density_db
-    powered = Grants(grants.rb_start, grants.rb_count, grants.sinr_db + np.repeat(gain_db, grants.rb_count))
-    rate, mcs = best_mcs(rule, powered, offset_db)
-    blocked = np.zeros(rule.numerology.rb_total)
-    blocked[list(barred)] = 1.0
-    rate[grants.reduce(np.add, blocked[places.rb]) > 0.0] = 0.0
+    values = reference_db.shape[1] * grants.rb_count
+    rate, mcs = best_mcs(rule, replace(grants, sinr_db=grants.sinr_db + np.repeat(gain_db, values)), offset_db)
+    for rb in barred:
+        rate[(grants.rb_start <= rb) & (rb < grants.rb_start + grants.rb_count)] = 0.0
     return PlacedRates(
         rate_bps=places.table(rate),
         mcs=places.table(mcs),

@@ -9,7 +9,7 @@ in the link-to-system literature; the tables and the rest are ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -50,18 +50,26 @@ class Grants:
     """(P,), as is ``rb_count``."""
     rb_count: NDArray[np.int64]
     sinr_db: NDArray[np.float64]
-    """RB after RB of grant after grant, ``per_rb`` values each, (``per_rb`` x sum of ``rb_count``,)."""
-    per_rb: int = 1
+    """RB after RB of grant after grant, the same number of values (at least one) in every RB."""
+
+    @staticmethod
+    def one(rb_start: int, rb_count: int, sinr_db: Sinr) -> Grants:
+        """A single grant."""
+        return Grants(np.array([rb_start]), np.array([rb_count]), np.asarray(sinr_db, float))
+
+    def at(self, gain_db: float) -> Grants:
+        """The same grants with ``gain_db`` more power."""
+        return replace(self, sinr_db=self.sinr_db + gain_db)
 
     def reduce(self, ufunc: np.ufunc, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """``ufunc`` over each grant's values, (P,)."""
-        first = self.per_rb * (np.cumsum(self.rb_count) - self.rb_count)
+        first = self._values_per_rb * (np.cumsum(self.rb_count) - self.rb_count)
         reduced: NDArray[np.float64] = ufunc.reduceat(values, first)
         return reduced
 
     def mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over each grant's values, (P,)."""
-        return self.reduce(np.add, values) / (self.per_rb * self.rb_count)
+        return self.reduce(np.add, values) / (self._values_per_rb * self.rb_count)
 
     def effective_snr_db(self, bits_per_symbol: int) -> NDArray[np.float64]:
         """SNR of the flat channels with the same mean mutual information, dB, (P,)."""
@@ -74,10 +82,14 @@ class Grants:
         )
         return effective
 
+    @property
+    def _values_per_rb(self) -> int:
+        return len(self.sinr_db) // int(self.rb_count.sum())
 
-def effective_snr_db(sinr_db_per_rb: Sinr, mcs: str) -> float:
-    """SNR of the flat channel with the same mean mutual information, dB."""
-    return float(_one_grant(sinr_db_per_rb).effective_snr_db(McsTable.load()[mcs].bits_per_symbol)[0])
+
+def effective_snr_db(sinr_db: Sinr, mcs: str) -> float:
+    """SNR of the flat channel with the same mean mutual information, dB; ``sinr_db``: evenly over the grant."""
+    return float(Grants.one(0, len(sinr_db), sinr_db).effective_snr_db(McsTable.load()[mcs].bits_per_symbol)[0])
 
 
 def best_mcs(rule: LinkRule, grants: Grants, offset_db: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -97,27 +109,28 @@ def best_mcs(rule: LinkRule, grants: Grants, offset_db: float) -> tuple[NDArray[
     return rule.payload_share * rate.max(axis=0), best
 
 
-def choose_mcs(rule: LinkRule, rb_start: int, sinr_db_per_rb: Sinr, offset_db: float) -> str | None:
-    """The best MCS of one grant at the SINR of its RBs less ``offset_db``; None: none meets the target."""
-    rate_bps, best = best_mcs(rule, _one_grant(sinr_db_per_rb, rb_start), offset_db)
+def choose_mcs(rule: LinkRule, grant: Grants, offset_db: float) -> str | None:
+    """The best MCS of one grant at its SINR less ``offset_db``; None: none meets the target."""
+    rate_bps, best = best_mcs(rule, grant, offset_db)
     return rule.tables.mcs_names[best[0]] if rate_bps[0] > 0.0 else None
 
 
-def most_robust_mcs(rule: LinkRule, rb_start: int, rb_count: int) -> str:
-    """The first MCS of the ladder of which a block fits a burst over these RBs."""
-    lossless = _lossless_bps(rule.tables.mcs_names, rule.numerology)[:, rb_count - 1, rb_start]
+def most_robust_mcs(rule: LinkRule, grant: Grants) -> str:
+    """The first MCS of the ladder of which a block fits a burst over the RBs of one grant."""
+    lossless = _lossless_bps(rule.tables.mcs_names, rule.numerology)[:, grant.rb_count[0] - 1, grant.rb_start[0]]
     return rule.tables.mcs_names[int(np.argmax(lossless > 0.0))]
 
 
-def excess_db(rule: LinkRule, mcs: str, sinr_db_per_rb: Sinr, offset_db: float) -> float:
-    """What the SINR less ``offset_db`` exceeds the need of ``mcs`` at the target by, dB."""
+def excess_db(rule: LinkRule, mcs: str, grant: Grants, offset_db: float) -> float:
+    """What the SINR of one grant less ``offset_db`` exceeds the need of ``mcs`` at the target by, dB."""
     need_db = rule.tables.required_snr_db(mcs, rule.target_block_error_rate)
-    return effective_snr_db(sinr_db_per_rb, mcs) - offset_db - need_db
+    snr_db = float(grant.effective_snr_db(McsTable.load()[mcs].bits_per_symbol)[0])
+    return snr_db - offset_db - need_db
 
 
-def power_backoff_db(rule: LinkRule, sinr_db_per_rb: Sinr, offset_db: float) -> float:
+def power_backoff_db(rule: LinkRule, grant: Grants, offset_db: float) -> float:
     """How much the power may fall, dB: what the SINR exceeds the top MCS's need, offset and 3 dB headroom by."""
-    return max(0.0, excess_db(rule, rule.tables.mcs_names[-1], sinr_db_per_rb, offset_db) - HEADROOM_DB)
+    return max(0.0, excess_db(rule, rule.tables.mcs_names[-1], grant, offset_db) - HEADROOM_DB)
 
 
 def mutual_information(snr_db: NDArray[np.float64], bits_per_symbol: int) -> NDArray[np.float64]:
@@ -138,11 +151,6 @@ def mutual_information(snr_db: NDArray[np.float64], bits_per_symbol: int) -> NDA
         agreeing = np.einsum("slnp,lp->sln", likelihood, same.astype(float))
         information += 1.0 - np.mean(np.log2(total / agreeing) @ weights, axis=1)
     return dimensions * information
-
-
-def _one_grant(sinr_db_per_rb: Sinr, rb_start: int = 0) -> Grants:
-    sinr_db = np.asarray(sinr_db_per_rb, float)
-    return Grants(np.array([rb_start]), np.array([len(sinr_db)]), sinr_db)
 
 
 def _quadrature(nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from base_station.channel import Carrier, barred_rbs, received_cap_db, tx_gain_db
+from base_station.channel import (
+    VALUES_PER_RB,
+    Carrier,
+    barred_rbs,
+    measurement_from_sounding,
+    rb_noise,
+    received_cap_db,
+    tx_gain_db,
+)
+from protocol.bursts import BurstReport, SoundingBurst
+from radio.numerology import DEFAULT_2MSPS
 
 
 def test_correction_takes_off_what_was_measured():
@@ -18,6 +28,43 @@ def test_an_rb_with_interference_is_barred():
     noise_db = np.full(28, -90.0)
     noise_db[[3, 17]] = -70.0
     assert barred_rbs(noise_db, 10.0) == [3, 17]
+
+
+def test_noise_under_a_signal_is_that_of_the_silent_window_and_what_the_signal_adds():
+    rng = np.random.default_rng(4)
+    silent = rng.uniform(1.0, 2.0, 28)
+    power = rng.uniform(100.0, 1000.0, 28)
+    truth = silent + 0.003 * power
+    sounded = truth * (1.0 + 0.1 * rng.standard_normal(28))
+    sounded[5] = 50.0
+    estimated = rb_noise(silent, sounded, power)
+    others = np.arange(28) != 5
+    assert np.max(np.abs(10 * np.log10(estimated / truth))[others]) < 0.2
+    assert estimated[5] == 50.0
+    np.testing.assert_array_equal(rb_noise(silent, 0.9 * silent, power), silent)
+
+
+def sounded(tx_gain_db=0.0, **report):
+    burst = SoundingBurst("a", 1, 0, 28, tx_gain_db=tx_gain_db)
+    heard = BurstReport(
+        "a", 1, True, gain_db=[-60.0] * 28, noise_db=[-90.0] * 28, sinr_db=[12.0 + tx_gain_db] * 28, **report
+    )
+    return measurement_from_sounding(burst, heard, 0, [-90.0] * 28, DEFAULT_2MSPS)
+
+
+def test_a_sounding_is_referred_to_full_power():
+    np.testing.assert_allclose(sounded(tx_gain_db=-10.0).reference_sinr_db, 12.0)
+    assert sounded(tx_gain_db=-10.0).reference_snr_db == pytest.approx(12.0)
+
+
+def test_sinr_within_a_resource_block_follows_the_channel_estimate():
+    loaded = DEFAULT_2MSPS.loaded_subcarriers(0, 28)
+    channel_db = np.where(loaded % 8 < 4, -57.0, -63.0)
+    fine_db = np.reshape(sounded(channel_db=channel_db.tolist()).fine_sinr_db, (28, VALUES_PER_RB))
+    np.testing.assert_allclose(10 * np.log10(np.mean(10 ** (fine_db / 10), axis=1)), 12.0)
+    steep = fine_db[[3, 20]]
+    np.testing.assert_allclose(steep[:, 0] - steep[:, 2], 6.0, atol=0.5)
+    assert sounded().sinr_db_within(3, 2) == [pytest.approx(12.0)] * (2 * VALUES_PER_RB)
 
 
 def test_the_weakest_client_sets_the_power_nobody_may_exceed():

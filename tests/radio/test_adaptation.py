@@ -11,7 +11,7 @@ from protocol.random_streams import random_stream
 from radio.adaptation import LARGEST_OFFSET_DB, STEP_DB, GrantLink, LinkState, after_burst, after_silence
 from radio.link_tables import LinkTables
 from radio.numerology import DEFAULT_2MSPS
-from radio.rates import LinkRule, choose_mcs
+from radio.rates import Grants, LinkRule, choose_mcs
 
 TARGET = 0.1
 INITIAL_DB = 1.0
@@ -19,6 +19,11 @@ SINR_ERROR_DB = 0.6
 RBS = 6
 TABLES = LinkTables.load().of("convolutional")
 RULE = LinkRule(TABLES, DEFAULT_2MSPS, TARGET)
+
+
+def flat(snr_db):
+    """One grant over a flat channel."""
+    return Grants.one(2, RBS, [snr_db] * RBS)
 
 
 def cliff(mcs):
@@ -58,11 +63,11 @@ class Link:
         rule = LinkRule(self.tables, DEFAULT_2MSPS, TARGET)
         fade_db = 10 * np.log10(max(self.rng.exponential(), 0.01)) if self.rayleigh else 0.0
         snr_db = self.mean_snr_db + fade_db
-        measured_db = [snr_db + self.bias_db + self.rng.normal(0.0, SINR_ERROR_DB)] * RBS
-        if choose_mcs(rule, 2, measured_db, self.state.offset_db) is None:
+        measured = flat(snr_db + self.bias_db + self.rng.normal(0.0, SINR_ERROR_DB))
+        if choose_mcs(rule, measured, self.state.offset_db) is None:
             self.state = after_silence(self.state, TARGET, INITIAL_DB)
             return
-        link = GrantLink(rule, self.state, 2, measured_db, INITIAL_DB)
+        link = GrantLink(rule, self.state, measured, INITIAL_DB)
         blocks = max(1, int(self.air_s * 250e3 * (1 + self.tables.mcs_names.index(link.mcs)) / 2048))
         lost = self.rng.binomial(blocks, self.tables.block_error_rate(link.mcs, snr_db - link.backoff_db))
         link.burst_done(blocks, lost, first=True, detected=True)
@@ -121,7 +126,7 @@ def test_steps_and_offset_are_bounded_and_go_with_the_losses(offset_db, usual, b
 
 
 def test_a_bad_burst_lowers_the_mcs_for_the_rest_of_the_round_only():
-    link = GrantLink(RULE, LinkState(INITIAL_DB), 0, [14.5] * RBS, INITIAL_DB)
+    link = GrantLink(RULE, LinkState(INITIAL_DB), flat(14.5), INITIAL_DB)
     seen = [link.mcs]
     for _ in range(3):
         link.burst_done(20, 20, first=False, detected=True)
@@ -133,7 +138,7 @@ def test_a_bad_burst_lowers_the_mcs_for_the_rest_of_the_round_only():
 
 
 def test_the_lowest_mcs_stays_whatever_is_lost():
-    link = GrantLink(RULE, LinkState(INITIAL_DB), 0, [1.5] * RBS, INITIAL_DB)
+    link = GrantLink(RULE, LinkState(INITIAL_DB), flat(1.5), INITIAL_DB)
     for _ in range(4):
         link.burst_done(20, 20, first=True, detected=True)
     assert link.mcs == "bpsk-1/2"
@@ -141,7 +146,7 @@ def test_the_lowest_mcs_stays_whatever_is_lost():
 
 
 def test_retransmissions_and_undetected_bursts_do_not_move_the_offset():
-    link = GrantLink(RULE, LinkState(INITIAL_DB), 0, [12.0] * RBS, INITIAL_DB)
+    link = GrantLink(RULE, LinkState(INITIAL_DB), flat(12.0), INITIAL_DB)
     link.burst_done(20, 4, first=False, detected=True)
     link.burst_done(20, 20, first=True, detected=False)
     assert link.state == LinkState(INITIAL_DB)
@@ -151,7 +156,7 @@ def test_retransmissions_and_undetected_bursts_do_not_move_the_offset():
 
 
 def test_power_taken_back_returns_before_the_top_mcs_is_given_up():
-    link = GrantLink(RULE, LinkState(INITIAL_DB), 0, [40.0] * RBS, INITIAL_DB)
+    link = GrantLink(RULE, LinkState(INITIAL_DB), flat(40.0), INITIAL_DB)
     first_db = link.backoff_db
     assert first_db > 10.0
     link.burst_done(20, 20, first=True, detected=True)

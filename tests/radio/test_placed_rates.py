@@ -124,6 +124,17 @@ def test_received_power_per_resource_block_stays_under_its_cap_and_a_weak_client
     np.testing.assert_array_equal(weak.power_db, rates(np.full(28, 4.0)).power_db)
 
 
+@given(st.floats(0.0, 25.0), st.integers(0, 2**32 - 1))
+def test_ripple_within_resource_blocks_costs_rate_and_values_alike_cost_none(mean_db, seed):
+    reference_db = mean_db + 3.0 * np.random.default_rng(seed).standard_normal(28)
+    coarse = rates(reference_db)
+    np.testing.assert_allclose(rates(np.repeat(reference_db, 4)).rate_bps, coarse.rate_bps)
+    amplitude = np.array([1.6, 0.9, 1.1, 0.4])
+    rippled = rates((reference_db[:, None] + 10 * np.log10(amplitude)).ravel())
+    np.testing.assert_allclose(rippled.power_db, coarse.power_db)
+    assert np.all(rippled.rate_bps <= 1.001 * coarse.rate_bps)
+
+
 def test_the_rows_are_what_the_allocation_problem_wants():
     found = rates(np.full(28, 10.0))
     rows = found.rows()

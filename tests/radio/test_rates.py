@@ -31,8 +31,12 @@ sinr_lists = st.lists(st.floats(-10.0, 35.0), min_size=1, max_size=28)
 
 def goodput_bps(sinr_db, rb_start=0, offset_db=OFFSET_DB, rule=RULE):
     """Goodput of one grant with its best MCS."""
-    grants = Grants(np.array([rb_start]), np.array([len(sinr_db)]), np.asarray(sinr_db, float))
-    return best_mcs(rule, grants, offset_db)[0][0]
+    return best_mcs(rule, Grants.one(rb_start, len(sinr_db), sinr_db), offset_db)[0][0]
+
+
+def flat(snr_db, rb_count=1):
+    """One grant over a flat channel."""
+    return Grants.one(0, rb_count, [snr_db] * rb_count)
 
 
 def simulated_information(snr_db, bits_per_symbol, n=40_000):
@@ -85,13 +89,13 @@ def test_a_better_resource_block_never_lowers_the_goodput(sinr_db, index, gain_d
 
 def test_the_choice_meets_the_target_with_its_offset():
     for snr_db in np.arange(-5.0, 30.0, 0.5):
-        mcs = choose_mcs(RULE, 3, [snr_db] * 4, OFFSET_DB)
+        mcs = choose_mcs(RULE, flat(snr_db, 4), OFFSET_DB)
         if mcs is not None:
             assert TABLES.block_error_rate(mcs, snr_db - OFFSET_DB) <= TARGET * 1.05
-            assert excess_db(RULE, mcs, [snr_db] * 4, OFFSET_DB) >= -0.05
-    assert choose_mcs(RULE, 0, [-5.0], OFFSET_DB) is None
-    assert choose_mcs(RULE, 0, [30.0], OFFSET_DB) == "64qam-3/4"
-    assert choose_mcs(RULE, 0, [30.0], 20.0) != "64qam-3/4"
+            assert excess_db(RULE, mcs, flat(snr_db, 4), OFFSET_DB) >= -0.05
+    assert choose_mcs(RULE, flat(-5.0), OFFSET_DB) is None
+    assert choose_mcs(RULE, flat(30.0), OFFSET_DB) == "64qam-3/4"
+    assert choose_mcs(RULE, flat(30.0), 20.0) != "64qam-3/4"
 
 
 def test_goodput_counts_payload_over_the_whole_burst():
@@ -112,11 +116,11 @@ def test_goodput_counts_payload_over_the_whole_burst():
 def test_an_mcs_whose_block_does_not_fit_a_burst_is_no_choice(monkeypatch):
     monkeypatch.setattr("radio.rates.max_blocks", lambda start, count, mcs, _: 0 if "bpsk-1/2" in mcs else 8)
     rule = LinkRule(TABLES, Numerology(cp=16), TARGET)
-    assert most_robust_mcs(rule, 0, 1) == "bpsk-3/4"
-    assert choose_mcs(rule, 0, [TABLES.required_snr_db("bpsk-1/2", TARGET) + 0.1], 0.0) is None
+    assert most_robust_mcs(rule, flat(0.0)) == "bpsk-3/4"
+    assert choose_mcs(rule, flat(TABLES.required_snr_db("bpsk-1/2", TARGET) + 0.1), 0.0) is None
 
 
 def test_power_is_taken_back_only_beyond_the_headroom():
     need_db = TABLES.required_snr_db("64qam-3/4", TARGET) + OFFSET_DB
-    assert power_backoff_db(RULE, [need_db + 2.9] * 4, OFFSET_DB) == 0.0
-    assert power_backoff_db(RULE, [need_db + 8.0] * 4, OFFSET_DB) == pytest.approx(5.0, abs=0.05)
+    assert power_backoff_db(RULE, flat(need_db + 2.9, 4), OFFSET_DB) == 0.0
+    assert power_backoff_db(RULE, flat(need_db + 8.0, 4), OFFSET_DB) == pytest.approx(5.0, abs=0.05)
