@@ -1,8 +1,8 @@
 """Base graphs 1 and 2, lifted. Source: TS 38.212, 5.3.2, with Tables 5.3.2-1 to -3.
 
 A base graph says which columns (``Zc`` bits each) a row (``Zc`` parity checks) adds up, each column rotated
-by a shift: check z of a row holds bit (z + shift) mod Zc of the column. Every row r but the first has the
-last of its columns, number ``information_columns`` + r, at shift 0, so that parity bits follow one by one.
+by a shift: check z of a row holds bit (z + shift) mod Zc of the column. Every row ends at shift 0 in a parity
+column: rows 0, 1 and 2 in parity column 1, 2 and 3, each row r from 3 on in parity column r.
 """
 
 from __future__ import annotations
