@@ -127,9 +127,10 @@ class RadioTable(Table, frozen=True, kw_only=True):
     """Power per RB may exceed the full-band level by at most this much."""
     max_power_spread_db: NonNegative = 20.0
     """Received power per RB is capped this far above the weakest ready client's."""
-    target_block_error_rate: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.05
-    snr_margin_db: float = 1.0
-    """Taken off the measured SINR before an MCS is chosen."""
+    target_block_error_rate: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.10
+    """Share of blocks lost when first sent that link adaptation steers each client to."""
+    snr_margin_db: Annotated[float, Meta(ge=-10.0, le=10.0)] = 1.0
+    """Taken off the measured SINR before an MCS is chosen, until a client's lost blocks say otherwise."""
     barred_interference_db: Positive = 10.0
     """An RB whose silent-window power exceeds the median by this much is barred."""
     harq: Literal["chase", "none"] = "chase"
@@ -142,7 +143,7 @@ class RadioTable(Table, frozen=True, kw_only=True):
     """Where the receiver publishes samples of every window for a live view (examples/grc); without it nowhere."""
     max_passes: Count = 6
     """ARQ passes over one update, the first one included."""
-    codec: CodecName = "convolutional"
+    codec: CodecName = "ldpc"
     """``ldpc``: NR LDPC, blocks of 1008 bytes. ``ldpc-short``: the same, 252 bytes. ``convolutional``: K = 7, 252."""
     fragment_bytes: Annotated[int, Meta(ge=64, le=65535)] = 2006
     """Bytes of one fragment, its own header included; 2006, a length and the tag fill whole code blocks."""
