@@ -74,7 +74,7 @@ class _Bar(AbstractContextManager[SweepProgress]):
         self._progress.advance(self._task, count)
 
     def point_done(self, result: PointResult) -> None:
-        self._progress.update(self._task, description=f"{result.mcs} {result.snr_db:g} dB done")
+        """The bar tells it all."""
 
 
 def _line(result: PointResult) -> str:

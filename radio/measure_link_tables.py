@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--codec", action="append", choices=get_args(CodecName), help="again for more (default: all)")
-    parser.add_argument("--bursts", type=int, default=80, help="most bursts of a point (80)")
+    parser.add_argument("--bursts", type=int, default=120, help="most bursts of a point (120)")
     parser.add_argument("--rb", type=int, default=16, help="resource blocks of the grant (16)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=default_jobs(), help="processes; the tables do not depend on it")

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from deploy.sweep_progress import open_sweep_progress
     from radio.simulation.scenario import check
     from radio.simulation.sweep import sweep
-    from radio.simulation.workers import default_jobs
+    from radio.simulation.workers import Workers, default_jobs
 
     scenario, points = _scenario(args), _points(args)
     jobs = default_jobs() if args.jobs is None else args.jobs
@@ -69,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if args.plot is not None:
         _check_plot(args.plot)
     check(scenario, points)
-    with open_sweep_progress(len(points) * args.bursts, sys.stderr) as progress:
-        results = sweep(scenario, points, args.bursts, jobs, progress.bursts_done, progress.point_done)
+    with Workers(jobs) as workers, open_sweep_progress(len(points) * args.bursts, sys.stderr) as progress:
+        results = sweep(scenario, points, args.bursts, workers, progress.bursts_done, progress.point_done)
     if args.plot is not None:
         from deploy.link_plot import save_link_plot
 

@@ -11,9 +11,7 @@ robust one.
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
-from radio.link_tables import LinkTables
 from radio.modem.mcs import McsTable
 from radio.rates import Sinr, effective_snr_db
 from radio.simulation.scenario import Scenario
@@ -26,7 +24,7 @@ def block_error_target(burst_error_target: float, blocks: int) -> float:
 
 def choose_burst_mcs(scenario: Scenario, sinr_db_per_rb: Sinr) -> str:
     """The scheme of ``scenario.codec`` for a burst received at these SINRs (per loaded subcarrier, dB)."""
-    tables = LinkTables.load(Path(scenario.tables_file)).of(scenario.codec)
+    tables = scenario.tables
     best, best_bps = tables.mcs_names[0], 0.0
     for mcs in tables.mcs_names:
         largest_loss, payload_bps = _burst_terms(scenario, mcs)

@@ -67,7 +67,8 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of every radio: ``none`` or ``pluto``."""
     burst_error_target: float = 0.05
     """Burst error rate that ``auto`` expects at most."""
-    tables_file: str = str(LINK_TABLES_FILE)
+    tables_file: str = ""
+    """Link tables that ``auto`` goes by; empty: the shipped ones."""
 
     @property
     def grants(self) -> tuple[Grant, ...]:
@@ -104,6 +105,11 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def fading(self) -> FadingModel:
         """What a burst's channel is drawn from. Raises ConfigurationError on a delay spread beyond the prefix."""
         return FadingModel(self.channel, delay_spread_s=self.delay_spread_s, rician_k_db=self.rician_k_db)
+
+    @property
+    def tables(self) -> LinkTables:
+        """What ``auto`` chooses from. Raises DataError if the codec was not measured."""
+        return LinkTables.load(Path(self.tables_file) if self.tables_file else LINK_TABLES_FILE).of(self.codec)
 
     def blocks(self, mcs: str) -> int:
         """Blocks of a burst. Raises ConfigurationError if not even one fits."""
@@ -144,7 +150,7 @@ def check(scenario: Scenario, points: Sequence[Point]) -> None:
         if point.mcs != AUTO:
             scenario.blocks(point.mcs)
     if any(point.mcs == AUTO for point in points):
-        LinkTables.load(Path(scenario.tables_file)).of(scenario.codec)
+        scenario.tables  # noqa: B018  (says itself what is missing)
 
 
 def _check_name(what: str, name: str, known: Sequence[str]) -> None:

@@ -18,11 +18,11 @@ def sweep(
     scenario: Scenario,
     points: Sequence[Point],
     bursts: int,
-    jobs: int,
+    workers: Workers,
     bursts_done: BurstsDone = lambda count: None,
     point_done: PointDone = lambda result: None,
 ) -> list[PointResult]:
-    """Figures of every point, in order, from ``bursts`` bursts each; the same whatever ``jobs`` is.
+    """Figures of every point, in order, from ``bursts`` bursts each; the same however many ``workers`` there are.
 
     ``bursts_done`` is told of every few bursts, ``point_done`` of every finished point. Raises ConfigurationError
     on what cannot be simulated, DataError without the link tables that ``auto`` needs.
@@ -30,15 +30,14 @@ def sweep(
     check(scenario, points)
     found: list[dict[int, list[BurstOutcome]]] = [{} for _ in points]
     results: dict[int, PointResult] = {}
-    with Workers(jobs) as workers:
-        for batch, outcomes in workers.run(_batches(scenario, points, bursts, jobs)):
-            parts = found[batch.position]
-            parts[batch.first] = outcomes
-            bursts_done(len(outcomes))
-            if sum(map(len, parts.values())) == bursts:
-                in_order = [outcome for first in sorted(parts) for outcome in parts[first]]
-                results[batch.position] = summarise(scenario, points[batch.position], in_order)
-                point_done(results[batch.position])
+    for batch, outcomes in workers.run(_batches(scenario, points, bursts, workers.jobs)):
+        parts = found[batch.position]
+        parts[batch.first] = outcomes
+        bursts_done(len(outcomes))
+        if sum(map(len, parts.values())) == bursts:
+            in_order = [outcome for first in sorted(parts) for outcome in parts[first]]
+            results[batch.position] = summarise(scenario, points[batch.position], in_order)
+            point_done(results[batch.position])
     return [results[position] for position in range(len(points))]
 
 

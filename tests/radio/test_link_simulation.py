@@ -12,14 +12,22 @@ from protocol.random_streams import random_stream
 from radio.link_tables import LinkTables
 from radio.modem import burst_air_samples
 from radio.modem.trial import branch, received
+from radio.processes.lifetime import PEER_GONE_EXIT
 from radio.simulation.burst import BurstOutcome, simulate_burst, subcarrier_gains
 from radio.simulation.mcs_choice import block_error_target, choose_burst_mcs
 from radio.simulation.results import block_payload_bits, summarise
 from radio.simulation.scenario import Point, Scenario, check
 from radio.simulation.stock_modem import load_stock_modem
 from radio.simulation.sweep import sweep
+from radio.simulation.workers import Batch, Workers
 
 SMALL = Scenario(codec="convolutional", rb_count=7, payload_bits=8000)
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with Workers(1) as one:
+        yield one
 
 
 def outcome(mcs="qpsk-1/2", blocks=4, lost=0, air_samples=20_000, spectral_capacity=2.0, detected=True, wrong=0):
@@ -41,7 +49,7 @@ def test_snr_is_received_power_while_on_over_noise_in_the_granted_bandwidth(rb_c
         return branch(burst, stream, numerology)
 
     monkeypatch.setattr("radio.simulation.burst.send", measuring_send)
-    scenario = msgspec.structs.replace(SMALL, rb_count=rb_count, payload_bits=40_000)
+    scenario = msgspec.structs.replace(SMALL, rb_count=rb_count, payload_bits=10_000)
     for index in range(12):
         simulate_burst(scenario, Point(27.0, "16qam-3/4"), index)
     # Twelve stretches of 700 to 2700 samples of noise: a deviation of 0.03 dB.
@@ -102,9 +110,9 @@ def test_channels_have_a_mean_power_of_one(channel):
     assert np.mean(gains) == pytest.approx(1.0, abs=0.1)
 
 
-def test_error_rates_fall_and_goodput_rises_with_snr():
+def test_error_rates_fall_and_goodput_rises_with_snr(workers):
     points = [Point(snr_db, "qpsk-1/2") for snr_db in (1.0, 2.5, 4.0, 6.0)]
-    results = sweep(SMALL, points, bursts=12, jobs=1)
+    results = sweep(SMALL, points, 12, workers)
     rates = [result.block_error_rate for result in results]
     assert rates == sorted(rates, reverse=True)
     assert rates[0] > 0.9
@@ -115,20 +123,28 @@ def test_error_rates_fall_and_goodput_rises_with_snr():
     assert all(result.burst_error_rate >= result.block_error_rate for result in results)
 
 
-def test_figures_do_not_depend_on_the_number_of_processes():
+def test_figures_do_not_depend_on_the_number_of_processes(workers):
     points = [Point(2.5, "qpsk-1/2"), Point(9.0, "auto")]
     told = []
-    alone = sweep(SMALL, points, bursts=7, jobs=1)
-    together = sweep(SMALL, points, bursts=7, jobs=3, bursts_done=told.append)
+    alone = sweep(SMALL, points, 7, workers)
+    with Workers(2) as two:
+        together = sweep(SMALL, points, 7, two, bursts_done=told.append)
     assert together == alone
     assert sum(told) == 14
-    assert sweep(msgspec.structs.replace(SMALL, seed=2), points, bursts=7, jobs=1) != alone
+    assert sweep(msgspec.structs.replace(SMALL, seed=2), points, 7, workers) != alone
 
 
-def test_what_a_worker_cannot_do_is_raised_by_the_sweep(tmp_path):
-    scenario = msgspec.structs.replace(SMALL, payload_bits=8000)
+def test_what_a_worker_cannot_do_is_raised_here(workers):
     with pytest.raises(ConfigurationError, match="unknown MCS"):
-        sweep(scenario, [Point(5.0, "8psk-1/2")], bursts=1, jobs=1)
+        list(workers.run([Batch(0, SMALL, Point(5.0, "8psk-1/2"), 0, 1)]))
+
+
+def test_a_worker_ends_by_itself_when_its_parent_is_gone():
+    with Workers(1) as alone:
+        (worker,) = alone._workers
+        # What the kernel does for a parent that was killed.
+        worker.link.close()
+        assert worker.process.wait(timeout=30.0) == PEER_GONE_EXIT
 
 
 def test_neighbours_fill_the_rest_of_the_band_beside_guards():
@@ -142,16 +158,16 @@ def test_neighbours_fill_the_rest_of_the_band_beside_guards():
         assert in_order[-1].rb_start + in_order[-1].rb_count <= 28
 
 
-def test_neighbours_and_imperfect_radios_are_on_the_air():
+def test_neighbours_and_imperfect_radios_are_on_the_air(workers):
     """40 dB is beyond what the filters and a -45 dBc image let through; 20 dB is not."""
     scenario = msgspec.structs.replace(SMALL, rb_count=6, neighbours=3)
     loud = msgspec.structs.replace(scenario, neighbour_db=60.0)
     pluto = msgspec.structs.replace(scenario, impairments="pluto", neighbour_db=45.0)
     point = Point(5.0, "qpsk-1/2")
-    assert sweep(scenario, [point], bursts=4, jobs=1)[0].block_error_rate == 0.0
-    assert sweep(loud, [point], bursts=4, jobs=1)[0].block_error_rate > 0.5
-    image = sweep(pluto, [point], bursts=4, jobs=1)[0]
-    clean = sweep(msgspec.structs.replace(pluto, impairments="none"), [point], bursts=4, jobs=1)[0]
+    assert sweep(scenario, [point], 4, workers)[0].block_error_rate == 0.0
+    assert sweep(loud, [point], 4, workers)[0].block_error_rate > 0.5
+    image = sweep(pluto, [point], 4, workers)[0]
+    clean = sweep(msgspec.structs.replace(pluto, impairments="none"), [point], 4, workers)[0]
     assert image.evm_db is None or image.evm_db > clean.evm_db + 0.5
 
 

@@ -18,6 +18,12 @@ names = st.sampled_from(MEASURED)
 snrs = st.floats(-30.0, 60.0)
 
 
+@pytest.fixture(scope="module")
+def workers():
+    with Workers(1) as one:
+        yield one
+
+
 def shipped():
     return msgspec.json.decode(LINK_TABLES_FILE.read_bytes(), type=LinkTablesFile)
 
@@ -63,18 +69,17 @@ def test_interpolation_passes_through_the_measured_points():
 
 
 def some_schemes():
-    """Of every codec the lowest and the highest scheme, and one between."""
+    """Of every codec a low scheme and the highest one."""
     ladders = [LinkTables.load().of(codec).mcs_names for codec in shipped()]
-    return [ladder[place] for ladder in ladders for place in (0, len(ladder) // 2, -1)]
+    return [ladder[place] for ladder in ladders for place in (len(ladder) // 4, -1)]
 
 
 @pytest.mark.parametrize("mcs", some_schemes())
-def test_the_modem_still_measures_what_the_table_says(mcs):
+def test_the_modem_still_measures_what_the_table_says(mcs, workers):
     nearest = min(shipped_points()[mcs], key=lambda point: abs(point.errors / point.blocks - 0.3))
     codec = McsTable.load()[mcs].codec
     scenario = Scenario(seed=99, codec=codec, rb_count=LinkTables.load().provenance[codec].rb_count)
-    with Workers(1) as workers:
-        again = PointMeter(workers, scenario, most_bursts=8).point(mcs, nearest.snr_db)
+    again = PointMeter(workers, scenario, most_bursts=8).point(mcs, nearest.snr_db)
     expected = nearest.errors / nearest.blocks
     # Blocks of one burst share its phase and channel estimate, so they are not quite independent: 5 deviations.
     deviation = math.sqrt(expected * (1.0 - expected) * (1.0 / again.blocks + 1.0 / nearest.blocks))
@@ -102,11 +107,10 @@ class _Waterfall:
         return snr_db <= self.threshold_db
 
 
-def test_a_point_ends_once_its_rate_is_known():
+def test_a_point_ends_once_its_rate_is_known(workers):
     scenario = Scenario(codec="convolutional", rb_count=7, payload_bits=8000)
-    with Workers(1) as workers:
-        meter = PointMeter(workers, scenario, most_bursts=24)
-        lost, kept = meter.point("qpsk-1/2", -3.0), meter.point("qpsk-1/2", 12.0)
+    meter = PointMeter(workers, scenario, most_bursts=24)
+    lost, kept = meter.point("qpsk-1/2", -3.0), meter.point("qpsk-1/2", 12.0)
     assert (lost.blocks, lost.errors) == (4 * 16, 4 * 16)
     assert (kept.blocks, kept.errors) == (4 * 24, 0)
 
