@@ -29,6 +29,8 @@ RELATIVE_SPACING = 0.45
 """Of a prior's paths, in delays the burst can resolve: a continuous profile is not told from it."""
 DRIFT_REACH_PPM = 75.0
 DRIFT_STEPS = 31
+DETECTOR_ERROR = 0.6
+"""Carrier offset that detection leaves at most, turns over its reference: half a step of its search, and noise."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +47,22 @@ def training_offsets(observed: NDArray[np.complex64], layout: BurstLayout, slope
     """Maximum-likelihood rotation of ``observed`` (received over sent, shape (symbols, subcarriers)).
 
     The channel itself is unknown, so energies are summed over subcarriers, RBs that are too loud (jammed) turned
-    down. ``slope_reach``: the largest slope per symbol tried, rad; 0 where the clock offset is known.
+    down. Carrier offsets are those that detection leaves. ``slope_reach``: the largest slope per symbol tried, rad;
+    0 where the clock offset is known.
     """
     observed = observed * _loud_rb_gain(observed, layout)
     symbol = np.arange(len(observed))[:, None]
     size = 16 * len(observed)
+    reach = int(np.ceil(DETECTOR_ERROR / layout.detection_symbols * size))
+    steps = np.arange(-reach, reach + 1)
     best = (-1.0, 0.0, 0.0)
     for slope in np.linspace(-slope_reach, slope_reach, DRIFT_STEPS) if slope_reach else [0.0]:
         turned = observed * np.exp(-1j * slope * symbol * layout.subcarriers).astype(np.complex64)
         energy = np.sum(np.abs(fft.fft(turned, size, axis=0)) ** 2, axis=1)
-        peak = int(np.argmax(energy))
+        peak = int(steps[np.argmax(energy[steps])])
         if energy[peak] > best[0]:
             fraction = vertex(energy[peak - 1], energy[peak], energy[(peak + 1) % size])
-            step = (peak + fraction + size / 2) % size - size / 2
-            best = (float(energy[peak]), 2.0 * np.pi * step / size, float(slope))
+            best = (float(energy[peak]), 2.0 * np.pi * (peak + fraction) / size, float(slope))
     return TrainingOffsets(phase_step=best[1], slope_step=best[2])
 
 

@@ -7,6 +7,7 @@ Both ends derive the layout from the grant alone. Pilots, counted in loaded subc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,7 +29,11 @@ MAX_CFO_DATA_HZ = 2e3
 SOUNDING_SYMBOLS = 12
 DATA_TRAINING_SYMBOLS = 2
 DETECTION_RB_SYMBOLS = 16
-"""RBs times symbols a receiver correlates over: enough energy at 0 dB in any grant."""
+"""RBs times symbols a receiver correlates over: enough at ``DETECTION_SNR`` in any grant."""
+DETECTION_SNR = 0.63
+"""Linear; schemes for less have more training and pilots."""
+CODE_GAP = 1.26
+"""A scheme is not used below the SNR at which the capacity is its rate, and 1 dB."""
 
 
 class PilotPattern(NamedTuple):
@@ -121,17 +126,17 @@ def burst_layout(burst: Burst, numerology: Numerology) -> BurstLayout:
     """Layout of ``burst``. Raises ConfigurationError on an unknown MCS or RBs outside the band."""
     loaded, rb_of = _loaded(numerology, burst.rb_start, burst.rb_count)
     decimation = burst_decimation(burst, numerology)
-    data_symbols = 0
+    mcs, data_symbols = None, 0
     if isinstance(burst, DataBurst):
         mcs = McsTable.load()[burst.mcs]
         data_symbols = _data_symbols(len(loaded), burst.rb_count, len(burst.block_ids), mcs)
     return BurstLayout(
         subcarriers=loaded,
         rb_of_subcarrier=rb_of,
-        training_symbols=_training_symbols(burst.rb_count, sounding=isinstance(burst, SoundingBurst)),
-        detection_symbols=_detection_symbols(burst.rb_count),
+        training_symbols=_training_symbols(burst.rb_count, mcs),
+        detection_symbols=_detection_symbols(burst.rb_count, mcs),
         data_symbols=data_symbols,
-        pilots=_pilot_pattern(burst.rb_count),
+        pilots=_pilot_pattern(burst.rb_count, mcs),
         decimation=decimation,
         fft_size=numerology.fft_size // decimation,
         cp=numerology.cp // decimation,
@@ -162,7 +167,7 @@ def burst_coded_bits(burst: Burst, numerology: Numerology) -> int:
     mcs = McsTable.load()[burst.mcs]
     loaded, _ = _loaded(numerology, burst.rb_start, burst.rb_count)
     symbols = _data_symbols(len(loaded), burst.rb_count, len(burst.block_ids), mcs)
-    return _data_elements(len(loaded), burst.rb_count, symbols) * mcs.bits_per_symbol
+    return _data_elements(len(loaded), burst.rb_count, symbols, mcs) * mcs.bits_per_symbol
 
 
 def max_blocks(
@@ -171,17 +176,17 @@ def max_blocks(
     """How many code blocks fit a burst of at most ``limit_samples`` full-rate samples (0: not even one)."""
     loaded, _ = _loaded(numerology, rb_start, rb_count)
     scheme = McsTable.load()[mcs]
-    symbols = limit_samples // numerology.symbol_samples - _training_symbols(rb_count, sounding=False)
+    symbols = limit_samples // numerology.symbol_samples - _training_symbols(rb_count, scheme)
     if symbols <= 0:
         return 0
-    return _data_elements(len(loaded), rb_count, symbols) * scheme.bits_per_symbol // scheme.block_coded_bits
+    return _data_elements(len(loaded), rb_count, symbols, scheme) * scheme.bits_per_symbol // scheme.block_coded_bits
 
 
 def burst_symbols(rb_start: int, rb_count: int, mcs: str, n_blocks: int, numerology: Numerology) -> int:
     """OFDM symbols, training included, of a data burst of ``n_blocks`` blocks."""
     loaded, _ = _loaded(numerology, rb_start, rb_count)
-    data = _data_symbols(len(loaded), rb_count, n_blocks, McsTable.load()[mcs])
-    return _training_symbols(rb_count, sounding=False) + data
+    scheme = McsTable.load()[mcs]
+    return _training_symbols(rb_count, scheme) + _data_symbols(len(loaded), rb_count, n_blocks, scheme)
 
 
 def check_burst_length(burst: Burst, numerology: Numerology) -> None:
@@ -212,20 +217,33 @@ def _loaded(numerology: Numerology, rb_start: int, rb_count: int) -> tuple[NDArr
     return loaded, rb_of
 
 
-def _detection_symbols(rb_count: int) -> int:
-    return max(2, -(-DETECTION_RB_SYMBOLS // rb_count))
+def _least_snr(mcs: Mcs | None) -> float:
+    """Linear SNR down to which a burst (without ``mcs``: a sounding) has to be found and followed."""
+    if mcs is None:
+        return DETECTION_SNR
+    return min(DETECTION_SNR, CODE_GAP * math.expm1(math.log(2.0) * mcs.bits_per_symbol * mcs.code_rate))
 
 
-def _training_symbols(rb_count: int, *, sounding: bool) -> int:
-    return max(SOUNDING_SYMBOLS if sounding else DATA_TRAINING_SYMBOLS, _detection_symbols(rb_count))
+def _detection_symbols(rb_count: int, mcs: Mcs | None) -> int:
+    """Symbols to correlate over. The burst itself is noise to the search: what counts is its share of all power."""
+    snr = _least_snr(mcs)
+    share = snr / (1.0 + snr) / (DETECTION_SNR / (1.0 + DETECTION_SNR))
+    return max(2, math.ceil(DETECTION_RB_SYMBOLS / (share * rb_count)))
+
+
+def _training_symbols(rb_count: int, mcs: Mcs | None) -> int:
+    """``mcs`` of a data burst, None for a sounding."""
+    return max(SOUNDING_SYMBOLS if mcs is None else DATA_TRAINING_SYMBOLS, _detection_symbols(rb_count, mcs))
 
 
 def _block_elements(n_blocks: int, mcs: Mcs) -> int:
     return -(-n_blocks * mcs.block_coded_bits // mcs.bits_per_symbol)
 
 
-def _pilot_pattern(rb_count: int) -> PilotPattern:
-    return PILOT_PATTERNS[max(fewest for fewest in PILOT_PATTERNS if fewest <= rb_count)]
+def _pilot_pattern(rb_count: int, mcs: Mcs | None) -> PilotPattern:
+    """The dense one where a scheme is for less SNR."""
+    weak = _least_snr(mcs) < DETECTION_SNR
+    return PILOT_PATTERNS[max(fewest for fewest in PILOT_PATTERNS if fewest <= (1 if weak else rb_count))]
 
 
 @lru_cache(maxsize=1024)
@@ -236,15 +254,15 @@ def _elements_until(n_loaded: int, pilots: PilotPattern) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(np.count_nonzero(is_data, axis=1))])
 
 
-def _data_elements(n_loaded: int, rb_count: int, symbols: int) -> int:
+def _data_elements(n_loaded: int, rb_count: int, symbols: int, mcs: Mcs) -> int:
     """Data resource elements of ``symbols`` data symbols: all elements less the pilots."""
-    until = _elements_until(n_loaded, _pilot_pattern(rb_count))
+    until = _elements_until(n_loaded, _pilot_pattern(rb_count, mcs))
     periods, rest = divmod(symbols, len(until) - 1)
     return int(periods * until[-1] + until[rest])
 
 
 def _data_symbols(n_loaded: int, rb_count: int, n_blocks: int, mcs: Mcs) -> int:
     """Fewest data symbols that hold ``n_blocks``."""
-    until = _elements_until(n_loaded, _pilot_pattern(rb_count))
+    until = _elements_until(n_loaded, _pilot_pattern(rb_count, mcs))
     periods, rest = divmod(_block_elements(n_blocks, mcs), int(until[-1]))
     return periods * (len(until) - 1) + int(np.searchsorted(until, rest))

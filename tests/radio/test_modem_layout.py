@@ -91,9 +91,20 @@ def test_max_blocks_fill_the_limit_but_do_not_pass_it(grant, mcs, limit):
     assert burst_air_samples(data_burst(*grant, mcs, blocks + 1), DEFAULT_2MSPS) > limit
 
 
-@pytest.mark.parametrize(("rb_count", "period"), [(1, 16), (7, 16), (8, 32), (15, 32), (16, 64), (28, 64)])
-def test_pilots_are_one_element_of_a_period_and_visit_every_subcarrier(rb_count, period):
-    layout = burst_layout(data_burst(0, rb_count, "bpsk-1/2", 8), DEFAULT_2MSPS)
+@pytest.mark.parametrize(
+    ("rb_count", "mcs", "period"),
+    [
+        (1, "qpsk-1/2", 16),
+        (7, "qpsk-1/2", 16),
+        (8, "qpsk-1/2", 32),
+        (15, "qpsk-1/2", 32),
+        (16, "qpsk-1/2", 64),
+        (28, "qpsk-1/2", 64),
+        (28, "qpsk-50-short", 16),
+    ],
+)
+def test_pilots_are_one_element_of_a_period_and_visit_every_subcarrier(rb_count, mcs, period):
+    layout = burst_layout(data_burst(0, rb_count, mcs, 16), DEFAULT_2MSPS)
     mask = layout.pilot_mask()[: period * (layout.data_symbols // period)]
     assert len(mask) > 0
     assert np.all(mask.sum(axis=0) == len(mask) // period)

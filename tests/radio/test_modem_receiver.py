@@ -149,6 +149,15 @@ def test_bursts_are_found_down_to_minus_2_db(rb_count):
     assert found == 15
 
 
+@pytest.mark.parametrize("rb_count", [4, 28])
+def test_schemes_for_less_have_the_training_and_pilots_to_work_there(rb_count):
+    rng = random_stream(16, "weaker", rb_count)
+    for index in range(4):
+        burst = data_burst("qpsk-78-short", 0, rb_count, blocks=1, burst_id=400 + index)
+        blocks, report, _ = over_the_air(rng, burst, -7.0)
+        assert received(blocks, report) == 1
+
+
 @pytest.mark.parametrize("above_db", [0.0, 20.0])
 def test_a_tone_in_one_resource_block_hides_no_burst(above_db):
     rng = random_stream(15, "tone", str(above_db))
