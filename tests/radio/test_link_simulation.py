@@ -52,8 +52,8 @@ def test_snr_is_received_power_while_on_over_noise_in_the_granted_bandwidth(rb_c
     scenario = msgspec.structs.replace(SMALL, rb_count=rb_count, payload_bits=10_000)
     for index in range(12):
         simulate_burst(scenario, Point(27.0, "16qam-3/4"), index)
-    # Twelve stretches of 700 to 2700 samples of noise: a deviation of 0.03 dB.
-    assert np.mean(measured_db) == pytest.approx(27.0, abs=0.08)
+    # Twelve stretches of 700 to 2700 samples of noise, and content of more or less power: a deviation of 0.04 dB.
+    assert np.mean(measured_db) == pytest.approx(27.0, abs=0.15)
 
 
 def test_figures_of_a_point_follow_the_contract():
