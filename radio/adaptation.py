@@ -74,7 +74,7 @@ class GrantLink:
         """``grant``: one, its SINR that at the most power it may have."""
         self.state = state
         self._rule = rule
-        self._grant = grant
+        self.grant = grant
         self._initial_offset_db = initial_offset_db
         self._evidence_db = -LARGEST_OFFSET_DB
         self._choose()
@@ -89,7 +89,7 @@ class GrantLink:
         if not detected:
             return
         used_db = self.offset_db
-        excess = excess_db(self._rule, self.mcs, self._grant.at(-self.backoff_db), used_db)
+        excess = excess_db(self._rule, self.mcs, self.grant.at(-self.backoff_db), used_db)
         if first:
             easy = self.mcs == self._rule.tables.mcs_names[-1] and excess > EASY_DB
             floor_db = self._initial_offset_db if easy else -LARGEST_OFFSET_DB
@@ -100,6 +100,6 @@ class GrantLink:
 
     def _choose(self) -> None:
         """Power first: it falls only where even the top MCS has more than it needs."""
-        self.backoff_db = power_backoff_db(self._rule, self._grant, self.offset_db)
-        mcs = choose_mcs(self._rule, self._grant.at(-self.backoff_db), self.offset_db)
-        self.mcs = mcs or most_robust_mcs(self._rule, self._grant)
+        self.backoff_db = power_backoff_db(self._rule, self.grant, self.offset_db)
+        mcs = choose_mcs(self._rule, self.grant.at(-self.backoff_db), self.offset_db)
+        self.mcs = mcs or most_robust_mcs(self._rule, self.grant)

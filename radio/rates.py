@@ -92,21 +92,35 @@ def effective_snr_db(sinr_db: Sinr, mcs: str) -> float:
     return float(Grants.one(0, len(sinr_db), sinr_db).effective_snr_db(McsTable.load()[mcs].bits_per_symbol)[0])
 
 
-def best_mcs(rule: LinkRule, grants: Grants, offset_db: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Goodput of each grant with its best MCS, bit/s, and that MCS's place in ``rule.tables``, (P,) each.
+def expected_goodput_bps(
+    rule: LinkRule, grants: Grants, offset_db: float = 0.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Goodput of each grant with each MCS of ``rule.tables``, bit/s, and the share of blocks lost, (M, P) each.
 
-    The SNR is taken to be ``offset_db`` lower than measured. Rate 0: no MCS meets the target, or none has blocks
-    that fit a burst. Goodput is update payload per second on the air in longest bursts: training, pilots, prefixes,
-    CRC and lost blocks are paid for.
+    The SNR is taken to be ``offset_db`` lower than measured. Goodput is update payload per second on the air in
+    longest bursts: training, pilots, prefixes, CRC and lost blocks are paid for; 0: no block fits a burst.
     """
     names, schemes = rule.tables.mcs_names, McsTable.load()
     modulations = {schemes[mcs].bits_per_symbol for mcs in names}
     snr_db = {bits: grants.effective_snr_db(bits) - offset_db for bits in modulations}
     lost = np.stack([rule.tables.block_error_rates(mcs, snr_db[schemes[mcs].bits_per_symbol]) for mcs in names])
-    lossless = _lossless_bps(names, rule.numerology)[:, grants.rb_count - 1, grants.rb_start]
-    rate = np.where(lost <= rule.target_block_error_rate, lossless * (1.0 - lost), 0.0)
-    best = rate.argmax(axis=0)
-    return rule.payload_share * rate.max(axis=0), best
+    return lossless_bps(rule, grants) * (1.0 - lost), lost
+
+
+def lossless_bps(rule: LinkRule, grants: Grants) -> NDArray[np.float64]:
+    """What ``expected_goodput_bps`` would be if nothing were lost, (M, P)."""
+    by_place = _block_payload_bps(rule.tables.mcs_names, rule.numerology)
+    return rule.payload_share * by_place[:, grants.rb_count - 1, grants.rb_start]
+
+
+def best_mcs(rule: LinkRule, grants: Grants, offset_db: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Goodput of each grant with its best MCS, bit/s, and that MCS's place in ``rule.tables``, (P,) each.
+
+    Rate 0: no MCS meets the target at the SINR less ``offset_db``, or none has blocks that fit a burst.
+    """
+    rate, lost = expected_goodput_bps(rule, grants, offset_db)
+    allowed = np.where(lost <= rule.target_block_error_rate, rate, 0.0)
+    return allowed.max(axis=0), allowed.argmax(axis=0)
 
 
 def choose_mcs(rule: LinkRule, grant: Grants, offset_db: float) -> str | None:
@@ -117,8 +131,7 @@ def choose_mcs(rule: LinkRule, grant: Grants, offset_db: float) -> str | None:
 
 def most_robust_mcs(rule: LinkRule, grant: Grants) -> str:
     """The first MCS of the ladder of which a block fits a burst over the RBs of one grant."""
-    lossless = _lossless_bps(rule.tables.mcs_names, rule.numerology)[:, grant.rb_count[0] - 1, grant.rb_start[0]]
-    return rule.tables.mcs_names[int(np.argmax(lossless > 0.0))]
+    return rule.tables.mcs_names[int(np.argmax(lossless_bps(rule, grant)[:, 0] > 0.0))]
 
 
 def excess_db(rule: LinkRule, mcs: str, grant: Grants, offset_db: float) -> float:
@@ -169,7 +182,7 @@ def _information_curve(bits_per_symbol: int) -> tuple[NDArray[np.float64], NDArr
 
 
 @lru_cache(maxsize=8)
-def _lossless_bps(names: tuple[str, ...], numerology: Numerology) -> NDArray[np.float64]:
+def _block_payload_bps(names: tuple[str, ...], numerology: Numerology) -> NDArray[np.float64]:
     """Block payload per second of every (MCS, RBs - 1, start) in its longest burst; 0 where no block fits."""
     total = numerology.rb_total
     rates = np.zeros((len(names), total, total))
