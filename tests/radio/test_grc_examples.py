@@ -22,7 +22,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "grc"
 FLOWGRAPHS = sorted(path.stem for path in EXAMPLES.glob("*.grc"))
 
 SAME = 1e-3
-"""Largest difference, of the peak. GNU Radio's rotator renormalises once per call, and in a graph of the companion thread
+"""Largest difference, of the peak. GNU Radio's rotator renormalises once per call, and in such a graph thread
 timing decides where calls end: up to 1.5e-4 was seen (ours fix the length of a call)."""
 
 
