@@ -79,6 +79,8 @@ def test_committed_updates_and_residuals_are_everything_trained(tmp_path, record
     assert first.recall(3) is not None
     if lost_block_rate:
         assert sum(r.blocks_failed for r in records) > 0.3 * sum(r.blocks_sent for r in records)
+        offsets = {(r.round_index, r.client): r.link_offset_db for r in records}
+        assert all(offsets[1, n] == 1.0 < offsets[2, n] < offsets[3, n] for n in weights)
 
 
 def initial_adapter(experiment):
@@ -136,7 +138,8 @@ def recorded_bursts(run_dir):
         assert len(burst.points) == 256
         assert len(burst.sinr_db) == burst.record.rb_count
         assert len(burst.channel_db) == len(burst.frequencies_khz(DEFAULT_2MSPS))
-        assert np.median(burst.sinr_db) == pytest.approx(burst.record.snr_db, abs=4.0)
+        if burst.record.kind != "data":  # in flipped data next to nothing of the signal is left to measure
+            assert np.median(burst.sinr_db) == pytest.approx(burst.record.snr_db, abs=4.0)
         assert (sum(burst.soft_bits) > 1000) == (burst.record.kind == "data")
     return bursts
 
