@@ -59,8 +59,9 @@ def print_rounds(title: str, rounds: list[PlayedRound], snr_db: tuple[float, ...
         sent, failed = sum(g.arq.blocks_sent for g in grants), sum(g.arq.blocks_failed for g in grants)
         print(
             f"  {name} {reference_db:4.0f} dB: RBs {grants[-1].rb_start:2d}+{grants[-1].rb_count} "
-            f"{grants[-1].last_mcs:12s} power {grants[-1].tx_gain_db:6.1f} dB (backoff {grants[-1].backoff_db:4.1f})  air "
-            f"{sum(g.air_samples for g in grants) / 2e3:6.1f} ms  {1e3 * energy_j:7.4f} mJ  blocks lost {failed}/{sent}"
+            f"{grants[-1].last_mcs:12s} power {grants[-1].tx_gain_db:6.1f} dB (backoff {grants[-1].backoff_db:4.1f}) "
+            f" air {sum(g.air_samples for g in grants) / 2e3:6.1f} ms  {1e3 * energy_j:7.4f} mJ  "
+            f"blocks lost {failed}/{sent}"
         )
     energy_j = sum(r.data_energy_j(name) for r in rounds for name in r.link.grants)
     return max(spreads), energy_j, float(np.mean([r.goodput_bps for r in rounds]))
