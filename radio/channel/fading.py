@@ -25,7 +25,8 @@ FLAT_MODELS = ("awgn", "rayleigh", "rician")
 SINUSOIDS = 32
 """Plane waves behind each moving tap."""
 LONGEST_ECHO_S = 7.2e-6
-"""Echoes that matter must come within this: the prefix (12 us) less the 4.8 us by which FFT windows begin early."""
+"""Echoes that matter must come within this: of the prefix (12 us) FFT windows leave 8.5 us behind the mean path, less
+what the filters need."""
 ECHO_FLOOR = 1e-3
 """Echoes after which less than this share of the mean power comes do not matter."""
 

@@ -17,6 +17,8 @@ SPREADS_S = (0.02e-6, 0.06e-6, 0.17e-6, 0.5e-6, 1.3e-6, 3e-6)
 """Delay spreads tried: a flat channel whose timing is not quite known, up to echoes over the whole prefix."""
 LATEST_DELAY_S = 15e-6
 """Between a profile's first path and its last: a prefix, and what the mean delay may be wrong by."""
+TOLERABLE_ERROR = 0.3
+"""Error power over the median signal power from which on a subcarrier counts less in the mean delay."""
 LOUD = 4.0
 """RBs above so many times the median power are turned down to it where energies are summed."""
 OUTLIER_DEVIATIONS = 3.5
@@ -80,17 +82,19 @@ def slope_reach_of(layout: BurstLayout) -> float:
     return 2.0 * np.pi * DRIFT_REACH_PPM * 1e-6 * layout.symbol_samples / layout.fft_size
 
 
-def mean_delay(channel: NDArray[np.complex64], layout: BurstLayout) -> float:
-    """Energy-weighted delay of a channel estimate (weigh it where errors differ), branch samples.
+def mean_delay(channel: NDArray[np.complex64], error: NDArray[np.float64], layout: BurstLayout) -> float:
+    """Energy-weighted delay of a channel estimate whose error power per subcarrier is ``error``, branch samples.
 
+    Subcarriers with more error than signal count less; an error well below the signal says nothing against one.
     Of paths within a prefix of delay 0, then, twice, of those within a prefix of the delay found: the rest is noise.
     """
     subcarriers, size = layout.subcarriers, layout.fft_size
     adjacent = np.diff(subcarriers) == 1
+    weighted = channel / (error + TOLERABLE_ERROR * np.median(np.abs(channel) ** 2) + np.finfo(np.float32).tiny)
     delay = 0.0
     for _ in range(3):
         spectrum = np.zeros(size, np.complex128)
-        spectrum[subcarriers] = channel * np.exp(2j * np.pi * delay / size * subcarriers)
+        spectrum[subcarriers] = weighted * np.exp(2j * np.pi * delay / size * subcarriers)
         paths = fft.ifft(spectrum)
         paths[layout.cp + 1 : size - layout.cp] = 0.0
         confined = fft.fft(paths)[subcarriers]
@@ -110,6 +114,8 @@ def rb_noise(residual: NDArray[Any], freedom: NDArray[Any], layout: BurstLayout)
     own = total / count + np.finfo(np.float32).tiny
     level, variance = np.log(own), (1.0 + 0.5 / count) / count
     usual = np.abs(level - np.median(level)) <= OUTLIER_DEVIATIONS * np.sqrt(variance)
+    if np.count_nonzero(usual) < 0.5 * n_rb:
+        return own
     mean = np.log(total[usual].sum() / count[usual].sum() + np.finfo(np.float32).tiny)
     excess = max(float(np.var(level[usual]) - CHANCE_VARIANCE * np.mean(variance)), 0.0)
     shrunk = mean + excess / (excess + variance) * (level - mean)
@@ -126,7 +132,7 @@ def smooth_channel(
     under which the raw estimate is likeliest.
     """
     weight = 1.0 / np.maximum(error, SMALLEST_ERROR * np.mean(np.abs(raw) ** 2))
-    delay = mean_delay(raw * weight, layout)
+    delay = mean_delay(raw, error, layout)
     turn = np.exp(2j * np.pi * delay / layout.fft_size * layout.subcarriers)
     power = max(float(np.sum(np.abs(raw) ** 2 * weight - 1.0) / np.sum(weight)), 0.05 / float(np.mean(weight)))
     priors = _priors(tuple(layout.subcarriers.tolist()), layout.sample_rate_hz / layout.fft_size)

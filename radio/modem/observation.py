@@ -119,7 +119,7 @@ def _refined(
     offsets = training_offsets(observed, layout, slope_reach)
     turn = phasor(-np.outer(np.arange(len(training)), offsets.phase_step + offsets.slope_step * layout.subcarriers))
     raw, noise = _training_mean(observed * turn, layout)
-    delay = mean_delay(raw / noise[layout.rb_of_subcarrier], layout)
+    delay = mean_delay(raw, noise[layout.rb_of_subcarrier] / len(observed), layout)
     start = found.start + float(np.clip(delay, -layout.cp, layout.cp))
     return replace(found.turned(offsets.phase_step, layout), start=start)
 
@@ -182,6 +182,6 @@ def _observation(
         noise=noise,
         power=power,
         cfo_hz=found.cfo_hz,
-        start=found.start + mean_delay(channel, layout),
+        start=found.start + mean_delay(channel, error, layout),
         evm_db=10.0 * math.log10(max(evm, 1e-12)),
     )

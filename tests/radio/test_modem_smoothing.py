@@ -49,7 +49,7 @@ def model_of(model, delay_spread_s):
 
 def dense_estimate(raw, error, layout):
     """Textbook LMMSE with the covariance of an exponential profile, of the spread of greatest likelihood."""
-    turn = np.exp(2j * np.pi * mean_delay(raw / error, layout) / layout.fft_size * layout.subcarriers)
+    turn = np.exp(2j * np.pi * mean_delay(raw, error, layout) / layout.fft_size * layout.subcarriers)
     aligned = raw * turn
     weight = 1.0 / error
     power = max((np.sum(np.abs(raw) ** 2 * weight) - len(raw)) / np.sum(weight), 0.05 / np.mean(weight))
@@ -168,3 +168,20 @@ def test_noise_that_differs_all_over_stays_different():
 def test_one_rb_has_its_own_noise():
     layout, rng = layout_of(1), random_stream(7, "one")
     assert np.mean([noise_of(rng, layout, [0.2], 8) for _ in range(50)]) == pytest.approx(0.2, rel=0.05)
+
+
+def test_two_rbs_of_different_noise_both_keep_it():
+    layout, rng = layout_of(2), random_stream(8, "two")
+    found = np.mean([noise_of(rng, layout, [1.0, 100.0], 8) for _ in range(50)], axis=0)
+    np.testing.assert_allclose(10 * np.log10(found), [0.0, 20.0], atol=0.5)
+
+
+def test_errors_far_below_the_signal_do_not_move_the_delay():
+    layout, rng = layout_of(28), random_stream(9, "delay and errors")
+    for _ in range(20):
+        truth = channel_of(rng, "tdl-c", 1e-6, layout).astype(np.complex64)
+        # Interference between symbols follows the channel: RBs in a fade seem to be the best known.
+        power = np.bincount(layout.rb_of_subcarrier, np.abs(truth) ** 2) / np.bincount(layout.rb_of_subcarrier)
+        uneven = 1e-4 * power[layout.rb_of_subcarrier] ** 2
+        even = mean_delay(truth, np.full(len(truth), 1e-4), layout)
+        assert mean_delay(truth, uneven, layout) == pytest.approx(even, abs=0.1)
