@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=1_000_000)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
-    shares = {mcs: 1.0 for mcs in options.mcs} or SHARES
+    shares = dict.fromkeys(options.mcs, 1.0) or SHARES
     total = accepted = 0
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
         for mcs, share in shares.items():
