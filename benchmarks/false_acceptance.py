@@ -24,7 +24,7 @@ from radio.modem.mcs import McsTable
 BATCH = 500
 CONFIDENCES = (0.3, 2.0, 20.0)
 """Standard deviations of the soft bits."""
-SHARES = {"qpsk-1/2": 0.5, "qpsk-449-short": 0.4, "qpsk-449": 0.1}
+SHARES = {"qpsk-1/2": 0.5, "qpsk-400-short": 0.4, "qpsk-449": 0.1}
 
 
 def accepted_of(job: tuple[str, int, int]) -> int:
