@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mcs", nargs="*", default=[], help="schemes (default: one per modulation and codec)")
     parser.add_argument("--updates", type=int, default=40)
-    parser.add_argument("--blocks", type=int, default=24, help="blocks per update")
+    parser.add_argument("--blocks", type=int, default=8, help="blocks per update")
     parser.add_argument("--rb", type=int, default=8, help="resource blocks of the grant")
     parser.add_argument("--offset-db", type=float, default=0.0, help="added to the table's 50 %% point")
     parser.add_argument("--seed", type=int, default=1)
