@@ -80,7 +80,8 @@ def test_committed_updates_and_residuals_are_everything_trained(tmp_path, record
     if lost_block_rate:
         assert sum(r.blocks_failed for r in records) > 0.3 * sum(r.blocks_sent for r in records)
         offsets = {(r.round_index, r.client): r.link_offset_db for r in records}
-        assert all(offsets[1, n] == 1.0 < offsets[2, n] < offsets[3, n] for n in weights)
+        assert all(offsets[1, n] == 1.0 for n in weights)
+        assert sum(offsets[3, n] for n in weights) > len(weights)  # a burst of few blocks may lose none by chance
 
 
 def initial_adapter(experiment):
