@@ -19,6 +19,7 @@ from radio.modem.channel_estimate import (
     training_offsets,
 )
 from radio.modem.detection import Detection
+from radio.modem.interference import Background, Suppression, background, smeared_noise
 from radio.modem.layout import BurstLayout
 from radio.modem.ofdm import demodulate_grid, phasor
 from radio.modem.sequences import pilot_values
@@ -63,13 +64,18 @@ def observe_sounding(
 ) -> Observation:
     """Observation of a burst of training only; its clock offset is unknown and estimated too."""
     reach = slope_reach_of(layout)
-    found = _refined(samples, found, layout, training, 0.0, reach)
+    before = background(samples, found.start, layout)
+    found = _refined(samples, found, layout, training, 0.0, reach, before)
     grid = demodulate_grid(samples, layout, found.start, layout.symbols, cfo_hz=found.cfo_hz)
     offsets = training_offsets(grid * np.conj(training), layout, reach)
     symbol = np.arange(layout.symbols)
     rotation = Rotation(offsets.phase_step * symbol, offsets.slope_step * symbol)
     every = np.ones(grid.shape, bool)
-    return _observation(grid, every, KnownElements.of(grid, every, training.ravel()), rotation, layout, found)
+    known = KnownElements.of(grid, every, training.ravel())
+    noise_rise = smeared_noise(before, layout, found.cfo_hz)
+    seen = _observation(grid, every, known, rotation, layout, found, noise_rise)
+    # A grant's filter will keep a jammer's smear out, so it is not this window's noise that counts.
+    return seen if before is None or not before.jammed else replace(seen, noise=before.rb_noise(layout))
 
 
 def observe_data(
@@ -84,9 +90,12 @@ def observe_data(
     sent = np.concatenate([training.ravel(), pilot_values(burst.burst_id, int(np.count_nonzero(is_pilot)))])
     is_known = np.concatenate([np.ones(training.shape, bool), is_pilot])
     clock_ppm = burst.clock_offset_ppm
-    found = _refined(samples, found, layout, training, clock_ppm, 0.0)
+    before = background(samples, found.start, layout)
+    found = _refined(samples, found, layout, training, clock_ppm, 0.0, before)
+    suppression = Suppression(before, layout)
+    clean = suppression.at(found.cfo_hz)
     for _ in range(2):
-        grid = demodulate_grid(samples, layout, found.start, layout.symbols, clock_ppm, found.cfo_hz)
+        grid = demodulate_grid(samples, layout, found.start, layout.symbols, clock_ppm, found.cfo_hz, clean)
         known = KnownElements.of(grid, is_known, sent)
         rotation = _track(known, layout)
         missed_ppm = _missed_ppm(rotation, layout)
@@ -96,7 +105,8 @@ def observe_data(
         clock_ppm += missed_ppm
     since_middle = np.arange(layout.symbols) - 0.5 * (layout.symbols - 1)
     phase_step = float(since_middle @ rotation.phase / (since_middle @ since_middle))
-    return _observation(grid, ~is_known, known, rotation, layout, found.turned(phase_step, layout))
+    found = found.turned(phase_step, layout)
+    return _observation(grid, ~is_known, known, rotation, layout, found, suppression.noise_rise)
 
 
 def _missed_ppm(rotation: Rotation, layout: BurstLayout) -> float:
@@ -112,11 +122,13 @@ def _refined(
     training: NDArray[np.complex64],
     clock_ppm: float,
     slope_reach: float,
+    before: Background | None,
 ) -> Detection:
     """``found`` with carrier offset and start, the mean delay of the channel, refined by training."""
     grid = demodulate_grid(samples, layout, found.start, len(training), clock_ppm, found.cfo_hz)
     observed = grid * np.conj(training)
-    offsets = training_offsets(observed, layout, slope_reach)
+    even = observed / np.sqrt(smeared_noise(before, layout, found.cfo_hz)).astype(np.float32)
+    offsets = training_offsets(even, layout, slope_reach)
     turn = phasor(-np.outer(np.arange(len(training)), offsets.phase_step + offsets.slope_step * layout.subcarriers))
     raw, noise = _training_mean(observed * turn, layout)
     delay = mean_delay(raw, noise[layout.rb_of_subcarrier] / len(observed), layout)
@@ -156,8 +168,12 @@ def _observation(
     rotation: Rotation,
     layout: BurstLayout,
     found: Detection,
+    noise_rise: NDArray[np.float64],
 ) -> Observation:
-    """Channel from all known elements, noise from their residuals, then the ``is_wanted`` elements equalised."""
+    """Channel from all known elements, noise from their residuals, then the ``is_wanted`` elements equalised.
+
+    ``noise_rise``: what is known of how noise differs between subcarriers, shape (subcarriers,), 1 where it is least.
+    """
     column, subcarriers = known.column, layout.subcarriers
     aligned = known.turned(-rotation.phase[known.symbol] - rotation.slope[known.symbol] * subcarriers[column]).value
     count = np.bincount(column, minlength=len(subcarriers))
@@ -165,13 +181,16 @@ def _observation(
     residual = np.bincount(column, np.abs(aligned - raw[column]) ** 2, len(subcarriers))
     rb, n_rb = layout.rb_of_subcarrier, layout.rb_count
     # One complex degree of freedom per subcarrier went into its mean.
-    noise = rb_noise(residual, count - 1, layout)
-    error = noise[rb] / count
+    quiet = rb_noise(residual / noise_rise, count - 1, layout)
+    noise_each = quiet[rb] * noise_rise
+    # The mean of the logarithm: what a code loses to noise that is uneven within an RB.
+    noise = quiet * np.exp(np.bincount(rb, np.log(noise_rise)) / np.bincount(rb))
+    error = noise_each / count
     power = np.bincount(rb, np.abs(raw) ** 2 - error, n_rb) / np.bincount(rb, minlength=n_rb)
     power = np.maximum(power, 0.05 * noise / count.min())
     channel = smooth_channel(raw, error, layout)
-    evm = float(np.sum(noise[rb]) / np.sum(np.abs(channel) ** 2))
-    snr = (np.abs(channel) ** 2 / noise[rb]).astype(np.float32)
+    evm = float(np.sum(noise_each) / np.sum(np.abs(channel) ** 2))
+    snr = (np.abs(channel) ** 2 / noise_each).astype(np.float32)
     symbols, symbol_snr = kernels.equalised(
         grid, is_wanted, subcarriers, -rotation.phase, -rotation.slope, np.complex64(1.0) / channel, snr
     )

@@ -6,6 +6,8 @@ in the grid returned by ``demodulate_grid`` has power |a|^2 relative to full sca
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
@@ -35,13 +37,15 @@ def demodulate_grid(
     n_symbols: int,
     clock_offset_ppm: float = 0.0,
     cfo_hz: float = 0.0,
+    clean: Callable[[NDArray[np.complex64]], None] | None = None,
 ) -> NDArray[np.complex64]:
     """Grid of ``n_symbols`` symbols of a burst whose first prefix sample is ``samples[start]``.
 
     A transmitter whose crystal is ``clock_offset_ppm`` fast sends shorter symbols: each FFT window is
     shifted by whole samples and the rest taken out as a phase slope. ``cfo_hz`` is taken out too (phase 0 at
     ``start``), and so is the receive filter's gain. Windows begin inside the prefix, so that echoes and filter
-    tails on either side fall into it. Samples outside the stream count as 0.
+    tails on either side fall into it. Samples outside the stream count as 0. ``clean`` is given the windows' FFTs,
+    (n_symbols, fft_size), to change in place.
     """
     body = layout.cp + np.arange(n_symbols) * layout.symbol_samples
     ideal = start + body / (1.0 + 1e-6 * clock_offset_ppm)
@@ -49,6 +53,8 @@ def demodulate_grid(
     turn = -2.0 * np.pi * cfo_hz / layout.sample_rate_hz
     windows = kernels.fft_windows(samples, first, phasor(turn * np.arange(layout.fft_size)))
     spectrum = fft.fft(windows, axis=1, overwrite_x=True)
+    if clean is not None:
+        clean(spectrum)
     slope = 2.0 * np.pi * (ideal - first) / layout.fft_size
     phase = turn * (first - start)
     scale = np.float32(1.0 / layout.fft_size) / receive_gain(layout, cfo_hz)

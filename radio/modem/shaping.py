@@ -55,20 +55,23 @@ def shaping_taps(half_band: int, fft_size: int, cp: int) -> NDArray[np.float64]:
 
 def transmit_gain(layout: BurstLayout) -> NDArray[np.float32]:
     """Gain of the transmit filter on the loaded subcarriers, by which the transmitter divides."""
-    return _gain(layout, 0.0)
+    return _gain(layout, layout.subcarriers)
 
 
-def receive_gain(layout: BurstLayout, cfo_hz: float) -> NDArray[np.float32]:
-    """Gain of the receive filter on the loaded subcarriers of a burst that arrived ``cfo_hz`` off."""
+def receive_gain(
+    layout: BurstLayout, cfo_hz: float, subcarriers: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """Gain of the receive filter on ``subcarriers`` (the loaded ones) of a burst that arrived ``cfo_hz`` off."""
+    seen = layout.subcarriers if subcarriers is None else subcarriers
     if layout.wideband:
-        return np.ones(len(layout.subcarriers), np.float32)
-    return _gain(layout, cfo_hz * layout.fft_size / layout.sample_rate_hz)
+        return np.ones(len(seen), np.float32)
+    return _gain(layout, seen + cfo_hz * layout.fft_size / layout.sample_rate_hz)
 
 
-def _gain(layout: BurstLayout, offset_subcarriers: float) -> NDArray[np.float32]:
+def _gain(layout: BurstLayout, subcarriers: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float32]:
     fft_size = layout.fft_size * layout.decimation
     taps = shaping_taps(layout.half_band, fft_size, layout.cp * layout.decimation)
-    return gain_at(taps, layout.subcarriers + offset_subcarriers, fft_size).astype(np.float32)
+    return gain_at(taps, subcarriers, fft_size).astype(np.float32)
 
 
 def gain_at(taps: NDArray[np.float64], subcarriers: NDArray[np.float64], fft_size: int) -> NDArray[np.float64]:
