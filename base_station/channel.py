@@ -16,6 +16,8 @@ VALUES_PER_RB = 4
 """Places in an RB at which its SINR is judged: echoes of a microsecond bend the channel within an RB."""
 DISTURBED = 2.0
 """Noise this many times what was expected is no error of measurement."""
+LEAK_DB = 22.0
+"""What the silent window's measurement leaks from an RB into the next is at least so much below it."""
 
 Powers = NDArray[np.float64]
 
@@ -116,9 +118,14 @@ def _linear(level_db: Sequence[float]) -> Powers:
 
 
 def barred_rbs(noise_db: Sequence[float], threshold_db: float) -> list[int]:
-    """RBs whose silent-window power exceeds the band's median by more than ``threshold_db``."""
-    noise = np.asarray(noise_db)
-    return [int(i) for i in np.flatnonzero(noise > np.median(noise) + threshold_db)]
+    """RBs whose silent-window power exceeds the band's median by more than ``threshold_db``.
+
+    What lies ``LEAK_DB`` below the next RB's power is taken for its leak.
+    """
+    noise = np.pad(np.asarray(noise_db, float), 1, constant_values=-np.inf)
+    next_ones = np.maximum(noise[:-2], noise[2:])
+    strong = noise[1:-1] > np.median(noise[1:-1]) + threshold_db
+    return [int(i) for i in np.flatnonzero(strong & (noise[1:-1] > next_ones - LEAK_DB))]
 
 
 def received_cap_db(reference_snr_db: Iterable[float], max_spread_db: float) -> float:

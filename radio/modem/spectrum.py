@@ -9,6 +9,8 @@ from scipy import fft
 from radio.numerology import Numerology
 
 SPECTRUM_BINS = 256
+FINE_BINS = 32
+"""Per subcarrier where RBs are measured: less than 1/150 of a jammed RB's power then leaks into the next."""
 FLOOR = 1e-20
 
 
@@ -29,10 +31,11 @@ def spectrum(samples: NDArray[np.complex64], bins: int = SPECTRUM_BINS) -> NDArr
 
 def measure_silence(samples: NDArray[np.complex64], numerology: Numerology) -> tuple[list[float], list[float]]:
     """Noise and interference of a silent window: dB per RB (all RBs) and dB per bin (256 bins), full scale 0 dB."""
-    fine = spectrum(samples, numerology.fft_size)
-    first = (numerology.fft_size - numerology.rb_total * numerology.rb_subcarriers) // 2
-    used = fine[first : first + numerology.rb_total * numerology.rb_subcarriers]
-    per_rb = used.reshape(numerology.rb_total, numerology.rb_subcarriers).sum(axis=1)
+    fine = spectrum(samples, FINE_BINS * numerology.fft_size)
+    width = FINE_BINS * numerology.rb_subcarriers
+    # An RB ends half a subcarrier beyond its outermost ones.
+    first = (len(fine) - numerology.rb_total * width - FINE_BINS) // 2
+    per_rb = fine[first : first + numerology.rb_total * width].reshape(-1, width).sum(axis=1)
     return _db(per_rb), spectrum_db(samples)
 
 

@@ -30,6 +30,13 @@ def test_an_rb_with_interference_is_barred():
     assert barred_rbs(noise_db, 10.0) == [3, 17]
 
 
+def test_what_leaks_from_a_jammed_rb_bars_none_beside_it():
+    noise_db = np.full(28, -90.0)
+    noise_db[[9, 10, 11]] = [-74.0, -50.0, -71.0]
+    noise_db[27] = -60.0
+    assert barred_rbs(noise_db, 10.0) == [10, 11, 27]
+
+
 def test_noise_under_a_signal_is_that_of_the_silent_window_and_what_the_signal_adds():
     rng = np.random.default_rng(4)
     silent = rng.uniform(1.0, 2.0, 28)

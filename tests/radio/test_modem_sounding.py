@@ -3,6 +3,7 @@ import pytest
 
 from protocol.bursts import SoundingBurst
 from protocol.random_streams import random_stream
+from radio.channel.jammer import jammer
 from radio.channel.medium import phasor
 from radio.modem import measure_silence, receive, spectrum
 from radio.modem.trial import Impairments, noise_power, random_impairments, send, white_noise
@@ -71,6 +72,15 @@ def test_a_silent_window_gives_noise_and_interference_per_resource_block():
     assert len(psd_db) == 256
     np.testing.assert_allclose(np.delete(noise_db, 9), 10 * np.log10(power / 32), atol=0.5)
     assert noise_db[9] == pytest.approx(-60.0, abs=0.5)
+
+
+def test_a_jammer_hardly_leaks_into_the_next_resource_block():
+    rng = random_stream(8, "leak")
+    stream = white_noise(rng, 16_384, 1.0) + jammer(rng, 16_384, DEFAULT_2MSPS, 9, 2, 1e4 / 32)
+    noise_db = np.array(measure_silence(stream, DEFAULT_2MSPS)[0]) + 10 * np.log10(32)
+    np.testing.assert_allclose(noise_db[9:11], 40.0, atol=0.5)
+    assert np.all(noise_db[[8, 11]] < 16.0)
+    np.testing.assert_allclose(np.delete(noise_db, range(8, 12)), 0.0, atol=0.7)
 
 
 def test_the_bins_of_a_spectrum_add_up_to_the_mean_power():
