@@ -74,7 +74,9 @@ def _gain(layout: BurstLayout, subcarriers: NDArray[np.float64] | NDArray[np.int
     return gain_at(taps, subcarriers, fft_size).astype(np.float32)
 
 
-def gain_at(taps: NDArray[np.float64], subcarriers: NDArray[np.float64], fft_size: int) -> NDArray[np.float64]:
+def gain_at(
+    taps: NDArray[np.float64], subcarriers: NDArray[np.float64] | NDArray[np.int64], fft_size: int
+) -> NDArray[np.float64]:
     """Gain of symmetric ``taps`` at ``subcarriers`` (fractions allowed) of an FFT of ``fft_size``."""
     reach = len(taps) // 2
     angle = 2.0 * np.pi / fft_size * np.multiply.outer(subcarriers, np.arange(1, reach + 1))
