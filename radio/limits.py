@@ -6,6 +6,7 @@ The same for every driver; hardware profiles may be narrower.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from protocol.bursts import Burst, TransmitReport, Window
 from protocol.configuration import Experiment
@@ -27,6 +28,14 @@ def experiment_numerology(experiment: Experiment) -> Numerology:
 def window_samples(air_samples: int, jitter_samples: int) -> int:
     """Length of the window that holds a burst of ``air_samples`` wherever the driver starts it, samples."""
     return 2 * SILENT_SAMPLES + jitter_samples + air_samples
+
+
+def check_expected(bursts: Sequence[Burst], numerology: Numerology) -> None:
+    """Raise an AirtuneError, with the reason, if ``bursts`` cannot be expected in one window."""
+    if len({burst.client for burst in bursts}) < len(bursts):
+        raise RadioError("two bursts of one client in a window: a client sends one burst at a time")
+    for burst in bursts:
+        check_burst_length(burst, numerology)
 
 
 def check_burst(experiment: Experiment, numerology: Numerology, window: Window, burst: Burst) -> None:

@@ -10,15 +10,15 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from protocol.bursts import Burst, Window, WindowReport
+from protocol.bursts import Burst, DataBurst, Window, WindowReport
 from protocol.configuration import Experiment
-from protocol.errors import ConfigurationError, RadioError
+from protocol.errors import AirtuneError, ConfigurationError, RadioError
 from radio.abstract.delivery import DELIVERY_LIMIT, Delivery, read_delivery
 from radio.abstract.link import AbstractLink, rb_noise_db
 from radio.drivers.faults import without_lost_blocks
-from radio.limits import experiment_numerology
+from radio.limits import check_expected, experiment_numerology
 from radio.medium_socket import bind_medium
-from radio.modem.layout import check_burst_length
+from radio.modem.layout import check_blocks
 from radio.modem.spectrum import SPECTRUM_BINS
 
 _QUEUED_DELIVERIES = 256
@@ -48,7 +48,7 @@ class AbstractBaseStationRadio:
         self._experiment = experiment
         self._link = AbstractLink(experiment, self._numerology)
         self._window: Window | None = None
-        self._bursts: list[Burst] = []
+        self._bursts: dict[str, Burst] = {}
         self._delivered: dict[str, Delivery] = {}
         self._left_out: set[str] = set()
         self._refused: Counter[str] = Counter()
@@ -78,11 +78,8 @@ class AbstractBaseStationRadio:
         self._check_open()
         if self._window is not None:
             raise RadioError(f"window {self._window.index} is still armed: collect it first")
-        if len({burst.client for burst in bursts}) < len(bursts):
-            raise RadioError("two bursts of one client in a window: a client sends one burst at a time")
-        for burst in bursts:
-            check_burst_length(burst, self._numerology)
-        self._window, self._bursts = window, list(bursts)
+        check_expected(bursts, self._numerology)
+        self._window, self._bursts = window, {burst.client: burst for burst in bursts}
         self._delivered, self._left_out = {}, set()
 
     def collect(self, timeout_s: float) -> WindowReport:
@@ -91,8 +88,7 @@ class AbstractBaseStationRadio:
         if self._window is None:
             raise RadioError("no window is armed")
         began = time.monotonic()
-        expected = {burst.client for burst in self._bursts}
-        while not expected <= self._left_out | self._delivered.keys():
+        while not self._bursts.keys() <= self._left_out | self._delivered.keys():
             left_ms = round(1e3 * (began + timeout_s - time.monotonic()))
             if left_ms <= 0 or not self._medium.poll(left_ms):
                 raise RadioError(f"window {self._window.index} did not close within {timeout_s:g} s")
@@ -117,8 +113,12 @@ class AbstractBaseStationRadio:
             self._refused["malformed"] += 1
         elif delivery.window != window:
             self._refused["another window"] += 1
+        elif delivery.client not in self._bursts or delivery.client in self._left_out:
+            self._refused["not expected"] += 1
         elif delivery.client in self._delivered:
             self._refused["delivered twice"] += 1
+        elif not _fits(delivery):
+            self._refused["impossible blocks"] += 1
         else:
             self._delivered[delivery.client] = delivery
 
@@ -126,8 +126,8 @@ class AbstractBaseStationRadio:
         began = time.monotonic()
         reports = []
         power = 10.0 ** (rb_noise_db(self._experiment, self._numerology) / 10.0)
-        for burst in self._bursts:
-            delivery = self._delivered.get(burst.client)
+        for client, burst in self._bursts.items():
+            delivery = self._delivered.get(client)
             # A burst other than the granted one is a stranger to the receiver: it finds nothing.
             sent = delivery.blocks if delivery is not None and delivery.burst == burst else None
             reports.append(without_lost_blocks(self._experiment, window, self._link.report(window, burst, sent)))
@@ -139,7 +139,7 @@ class AbstractBaseStationRadio:
             bursts=reports,
             noise_db=(10.0 * np.log10(power)).tolist() if window.kind == "silent" else [],
             psd_db=self._spectrum_db(power),
-            lost=sorted({b.client for b in self._bursts} - self._delivered.keys()),
+            lost=sorted(self._bursts.keys() - self._delivered.keys()),
             stage_s={"wait": wait_s, "ether": 0.0, "flowgraph": 0.0, "decode": time.monotonic() - began},
         )
 
@@ -157,3 +157,13 @@ class AbstractBaseStationRadio:
     def _check_open(self) -> None:
         if self._medium.closed:
             raise RadioError("this base station radio is closed")
+
+
+def _fits(delivery: Delivery) -> bool:
+    """Whether the blocks are those of the burst they are said to be of."""
+    try:
+        if isinstance(delivery.burst, DataBurst):
+            check_blocks(delivery.burst, delivery.blocks)
+    except AirtuneError:
+        return False
+    return True

@@ -22,8 +22,7 @@ from protocol.errors import RadioError
 from radio.channel.levels import digital_gain_offset_db
 from radio.channel.medium import check_medium
 from radio.drivers.faults import without_lost_blocks
-from radio.limits import experiment_numerology
-from radio.modem.layout import check_burst_length
+from radio.limits import check_expected, experiment_numerology
 from radio.processes.children import Child
 from radio.processes.messages import (
     ArmEther,
@@ -84,15 +83,11 @@ class SimulatedBaseStationRadio:
         self._check_open()
         if self._window is not None:
             raise RadioError(f"window {self._window.window.index} is still armed: collect it first")
-        clients = [burst.client for burst in bursts]
-        if len(set(clients)) < len(clients):
-            raise RadioError("two bursts of one client in a window: a client sends one burst at a time")
-        for burst in bursts:
-            check_burst_length(burst, self._numerology)
+        check_expected(bursts, self._numerology)
         for child in self._children:
             child.wait_started()
         self._receiver.send(ExpectWindow(window, list(bursts)))
-        self._ether.send(ArmEther(window, clients))
+        self._ether.send(ArmEther(window, [burst.client for burst in bursts]))
         if not isinstance(self._ether.receive(), EtherArmed):
             raise RadioError("the ether answers out of turn; start the radio anew")
         self._window = _OpenWindow(window, len(bursts))

@@ -8,6 +8,7 @@ from scipy import stats
 
 from protocol.bursts import Window
 from protocol.errors import ConfigurationError
+from radio.abstract.delivery import delivery_frame
 from radio.abstract.link import AbstractLink
 from radio.channel import draws
 from radio.channel.fading import frequency_response
@@ -104,9 +105,13 @@ def test_deliveries_that_do_not_fit_are_refused_and_counted():
         lab.base_station.arm(window, [burst])
         client = lab.clients["c0"]
         client._medium.send(b"\xc1 no message")
+        for name, blocks in (("c9", random_blocks(1, 2)), ("c0", random_blocks(1, 1)), ("c0", [b"short", b"too"])):
+            client._medium.send(delivery_frame(window, name, burst, blocks))
         client.transmit(msgspec.structs.replace(window, index=window.index + 1), burst, random_blocks(1, 2))
         client.transmit(window, burst, random_blocks(1, 2))
         assert lab.base_station.collect(10.0).bursts[0].detected
-        assert lab.base_station.refused_deliveries == {"malformed": 1, "another window": 1}
+        assert lab.base_station.refused_deliveries == {
+            "malformed": 1, "not expected": 1, "impossible blocks": 2, "another window": 1,
+        }  # fmt: skip
     finally:
         lab.close()
