@@ -15,6 +15,7 @@ from protocol.configuration import Experiment
 from protocol.errors import AirtuneError, ConfigurationError, RadioError
 from radio.abstract.delivery import DELIVERY_LIMIT, Delivery, read_delivery
 from radio.abstract.link import AbstractLink, rb_noise_db
+from radio.channel.medium import check_medium
 from radio.drivers.faults import without_lost_blocks
 from radio.limits import check_expected, experiment_numerology
 from radio.medium_socket import bind_medium
@@ -30,8 +31,8 @@ class AbstractBaseStationRadio:
     def __init__(self, experiment: Experiment) -> None:
         """Listen for client radios.
 
-        Raises AddressInUseError if ``clients.radio_address`` is taken, ConfigurationError on an unknown sample rate or
-        on a key that only samples can follow.
+        Raises AddressInUseError if ``clients.radio_address`` is taken, ConfigurationError on an unknown sample rate, a
+        channel that cannot be, or a key that only samples can follow.
         """
         channel = experiment.channel
         if channel.inverted_fraction > 0.0 or channel.impairments != "none":
@@ -45,6 +46,7 @@ class AbstractBaseStationRadio:
                 'has not; use "simulated"'
             )
         self._numerology = experiment_numerology(experiment)
+        check_medium(experiment)
         self._experiment = experiment
         self._link = AbstractLink(experiment, self._numerology)
         self._window: Window | None = None

@@ -238,6 +238,18 @@ def test_an_address_in_use_is_named(lab, driver):
         open_base_station_radio(lab_experiment((20.0,), driver, clients={"radio_address": taken}))
 
 
+@pytest.mark.parametrize(
+    ("channel", "message"),
+    [
+        ({"jammer_rb": 27, "jammer_rb_count": 2}, "leaves the band of 28 RBs"),
+        ({"model": "tdl-c", "delay_spread_s": 9e-6}, "echoes of tdl-c"),
+    ],
+)
+def test_a_channel_that_cannot_be_is_refused_before_the_first_window(driver, channel, message):
+    with pytest.raises(ConfigurationError, match=message):
+        open_base_station_radio(lab_experiment((20.0,), driver, channel=channel))
+
+
 def test_a_client_radio_without_a_base_station_can_be_closed(driver):
     radio = open_client_radio("c0", lab_experiment((20.0,), driver), "tcp://127.0.0.1:9")
     radio.close()
