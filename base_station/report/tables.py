@@ -105,7 +105,7 @@ def bits_table(data: RunData) -> tuple[PrintedTable, DataTable]:
 def clients_table(data: RunData) -> PrintedTable:
     """What became of every client."""
     columns = ["client", "where", "texts", "SNR", "gain", "EVM", "airtime", "latency", "sparsity", "repeated passes",
-               "blocks failed", "residual", "energy sent", "rounds"]  # fmt: skip
+               "blocks failed", "bursts missed", "forged", "residual", "energy sent", "rounds"]  # fmt: skip
     totals = {entry["name"]: entry for entry in data.summary["clients"]}
     rows = []
     for member in data.experiment.clients.members:
@@ -121,7 +121,7 @@ def clients_table(data: RunData) -> PrintedTable:
             number(sum(c.airtime_s for c in records), 2, "s"),
             number(_mean([c.latency_s for c in records if c.weight > 0]), 2, "s"),
             number(total["mean_sparsity"], 2), str(total["retransmissions"]),
-            f"{failed / sent:.1%}" if sent else DASH,
+            f"{failed / sent:.1%}" if sent else DASH, str(total["bursts_missed"]), str(total["fragments_forged"]),
             DASH if total["residual_energy"] is None else f"{total['residual_energy']:.3g}",
             f"{1e3 * sum(c.transmit_energy_j for c in records):.3g} mJ",
             ", ".join(f"{count} {state}" for state, count in Counter(c.state for c in records).items()) or DASH,

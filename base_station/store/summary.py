@@ -17,7 +17,9 @@ SELECT client,
        AVG(CASE WHEN weight > 0 THEN sparsity END),
        SUM(MAX(passes - 1, 0)),
        (SELECT CASE WHEN fragments_delivered > 0 THEN unsent_energy ELSE update_energy END FROM client_rounds AS last
-        WHERE last.client = c.client AND last.weight > 0 ORDER BY round_index DESC LIMIT 1)
+        WHERE last.client = c.client AND last.weight > 0 ORDER BY round_index DESC LIMIT 1),
+       (SELECT COUNT(*) FROM bursts AS b WHERE b.client = c.client AND NOT b.detected),
+       SUM(fragments_forged)
 FROM client_rounds AS c GROUP BY client
 """
 
@@ -29,6 +31,7 @@ def summary(store: RunStore) -> dict[str, Any]:
     of dB values over the rounds a client was heard in; retransmissions count the ARQ passes after the first.
     ``residual_energy`` is what stayed unsent after the last round a client took part in: all of its update if
     nothing arrived, else what it left out of the update it encoded (a lower bound if that arrived in part only).
+    ``bursts_missed`` counts expected bursts, soundings included, that were not detected: absent, too weak, or others'.
     """
     with store.snapshot():
         rounds, payload_bits, air_bits, airtime_s = store.query(
@@ -65,9 +68,12 @@ def stage_seconds(store: RunStore) -> dict[str, float]:
 def _clients(store: RunStore) -> list[dict[str, Any]]:
     """One entry per client of the experiment, in its order."""
     known = {row[0]: row[1:] for row in store.query(_CLIENT_SQL)}
-    keys = ("mean_snr_db", "mean_gain_db", "mean_sparsity", "retransmissions", "residual_energy")
+    keys = (
+        "mean_snr_db", "mean_gain_db", "mean_sparsity", "retransmissions", "residual_energy", "bursts_missed",
+        "fragments_forged",
+    )  # fmt: skip
     return [
-        {"name": member.name, **dict(zip(keys, known.get(member.name, (None, None, None, 0, None)), strict=True))}
+        {"name": member.name, **dict(zip(keys, known.get(member.name, (None, None, None, 0, None, 0, 0)), strict=True))}
         for member in store.experiment.clients.members
     ]
 

@@ -89,6 +89,7 @@ def fake_client_round(experiment: Experiment, t: int, index: int, heard: bool = 
         header_bits=3000, coding_bits=blocks * CODE_BLOCK_BITS + 64 * blocks, retransmission_bits=failed * 4128,
         air_bits=blocks * CODE_BLOCK_BITS * 2 + 64 * blocks + failed * 4128, passes=2 if failed else 1,
         blocks_sent=blocks + failed, blocks_failed=failed, fragments=blocks // 8, fragments_delivered=blocks // 8,
+        fragments_forged=failed // 3,
         sparsity=float(np.clip(1 - payload / 600_000, 0, 1)), unsent_energy=1.5 / t, transmit_energy_j=0.01 * air_s,
         encode_wall_s=0.05,
     )  # fmt: skip
