@@ -8,7 +8,7 @@ the same link adaptation and expected retransmissions, full power and no deadlin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,7 +103,7 @@ def dense_reference(
         served = [found for found in links if found is not None]
         unserved += len(links) - len(served)
         air_bits += sum(update_bits * found.air_bits_per_bit for found in served)
-        ends_s = _ends_s(served, turns, update_bits)
+        ends_s = _ends_s(links, together, update_bits)
         latencies += [measured.barrier_s + end_s for end_s in ends_s]
         airtime_s += max(ends_s, default=0.0)
     return DenseReference(
@@ -117,19 +117,16 @@ def dense_reference(
     )
 
 
-def _ends_s(links: Sequence[DenseLink], turns: int, update_bits: int) -> list[float]:
-    """When each client's update is through, s after the grants; a turn starts when the one before has ended."""
+def _ends_s(links: Sequence[DenseLink | None], together: int, update_bits: int) -> list[float]:
+    """When the update of each client with a link is through, s after the grants.
+
+    ``together`` clients share the band in a turn, those without a link too; a turn starts when the one before ended.
+    """
     ends_s: list[float] = []
-    for turn in _split(links, turns):
+    for first in range(0, len(links), together):
         start_s = max(ends_s, default=0.0)
-        ends_s += [start_s + update_bits / found.rate_bps for found in turn]
+        ends_s += [start_s + update_bits / found.rate_bps for found in links[first : first + together] if found]
     return ends_s
-
-
-def _split(links: Sequence[DenseLink], turns: int) -> Iterator[Sequence[DenseLink]]:
-    size = max(1, math.ceil(len(links) / turns))
-    for start in range(0, len(links), size):
-        yield links[start : start + size]
 
 
 def dense_reference_of(store: RunStore) -> DenseReference | None:

@@ -12,11 +12,12 @@ from protocol.errors import ConfigurationError, RunError
 
 def open_run(directory: Path) -> RunStore:
     """The run to read. Raises RunError that names the nearest run beside it."""
-    if not (directory / DATABASE).is_file() and directory.absolute().parent.is_dir():
-        names = sorted(path.parent.name for path in directory.absolute().parent.glob(f"*/{DATABASE}"))
-        near = difflib.get_close_matches(directory.name, names, n=1, cutoff=0.0)
+    if not (directory / DATABASE).is_file():
+        place = directory.resolve()  # "." has no name
+        names = sorted(path.parent.name for path in place.parent.glob(f"*/{DATABASE}"))
+        near = difflib.get_close_matches(place.name, names, n=1, cutoff=0.0)
         if near:
-            raise RunError(f"{directory}: no run is there; the nearest is {directory.with_name(near[0])}")
+            raise RunError(f"{directory}: no run is there; the nearest is {place.with_name(near[0])}")
     return RunStore.read(directory)
 
 

@@ -166,3 +166,10 @@ def test_what_is_not_there_is_told_in_one_line_with_the_nearest(run, arguments, 
 def test_an_unknown_run_is_told_with_the_nearest(run, capsys):
     assert main(["link", "show", str(run.with_name("shwon"))]) == 12
     assert f"no run is there; the nearest is {run}" in capsys.readouterr().err
+
+
+def test_a_directory_without_a_name_is_told_with_the_nearest_run_too(run, capsys, tmp_path, monkeypatch):
+    (tmp_path / "shwon").mkdir()
+    monkeypatch.chdir(tmp_path / "shwon")
+    assert main(["link", "show", "."]) == 12
+    assert f"airtune: .: no run is there; the nearest is {run}" in capsys.readouterr().err

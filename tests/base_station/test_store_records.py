@@ -155,8 +155,9 @@ def test_the_summary_agrees_with_the_database(run):
     database = sqlite3.connect(run / "run.sqlite")
     rounds = database.execute("SELECT airtime_s, air_bits, payload_bits, stage_wall_s FROM rounds").fetchall()
     clients = database.execute("SELECT client, latency_s, sparsity, reference_snr_db, passes, sinr_db, weight, "
-                               "unsent_energy, update_energy, fragments_delivered, round_index "
+                               "unsent_energy, update_energy, fragments_delivered, round_index, fragments_forged "
                                "FROM client_rounds").fetchall()  # fmt: skip
+    missed = database.execute("SELECT client FROM bursts WHERE detected = 0").fetchall()
     assert result["rounds"] == len(rounds) == 4
     assert result["airtime_s"] == pytest.approx(sum(r[0] for r in rounds))
     assert result["uplink_air_bits"] == sum(r[1] for r in rounds)
@@ -170,6 +171,9 @@ def test_the_summary_agrees_with_the_database(run):
         assert entry["retransmissions"] == sum(max(c[4] - 1, 0) for c in own)
         unsent, update, delivered = max(own, key=lambda c: c[10])[7:10]
         assert entry["residual_energy"] == (unsent if delivered else update)
+        assert entry["bursts_missed"] == missed.count((entry["name"],))
+        assert entry["fragments_forged"] == sum(c[11] for c in own)
+    assert len(missed) > 0 < sum(c[11] for c in clients)
     assert result["final_accuracy_interval"] == [0.6241, 0.6658]
     assert "accuracy  0.645 on test texts (95 % interval 0.624 to 0.666)" in lines
     assert "before training 0.048 on validation texts" in lines
@@ -249,3 +253,16 @@ def test_the_dense_reference_adds_up_by_hand():
     assert found.payload_bits == 30_000
     assert found.mean_latency_s == pytest.approx(((2 + 0.5) + (2 + 2.0) + (3 + 0.5)) / 3)
     assert (found.served, found.unserved) == (3, 1)
+
+
+def test_a_dense_client_without_a_link_leaves_its_place_in_its_turn_empty():
+    channels = {f"c{i}": DenseChannel([-30.0 if i in (1, 2) else 20.0] * 28) for i in range(15)}
+
+    def link(channel, rb_start, rb_count):
+        return None if channel.sinr_db[0] < 0 else DenseLink(rate_bps=10_000.0 / (2 + rb_start), air_bits_per_bit=2.0)
+
+    found = dense_reference([DenseRound(3.0, 0.0, channels)], 10_000, 28, 1, link)
+    first, second = [2 + 3 * place for place in (0, *range(3, 8))], [2 + 3 * place for place in range(7)]
+    assert found.airtime_s == first[-1] + second[-1]
+    assert found.mean_latency_s == pytest.approx(3.0 + (sum(first) + sum(first[-1] + end for end in second)) / 13)
+    assert (found.served, found.unserved) == (13, 2)
