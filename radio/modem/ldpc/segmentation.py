@@ -1,22 +1,16 @@
-"""Which base graph, how many code blocks, which lifting size. Source: TS 38.212, 5.2.2 and 7.2.2."""
+"""How many code blocks, of which lifting size. Source: TS 38.212, 5.2.2."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from radio.modem.ldpc.base_graph import DIMENSIONS, LIFTING_SETS
+from radio.modem.ldpc.base_graph import LIFTING_SETS
 
 MAX_BLOCK_BITS = {1: 8448, 2: 3840}
 """Kcb: bits of the largest code block, by base graph."""
 CRC_BITS = 24
 """Bits of the CRC24B that each of several code blocks gets."""
-
-
-def base_graph_for(payload_bits: int, code_rate: float) -> int:
-    """The base graph of a transport block of ``payload_bits`` (without CRC) at ``code_rate``."""
-    small = payload_bits <= 292 or (payload_bits <= 3824 and code_rate <= 0.67)
-    return 2 if small or code_rate <= 0.25 else 1
 
 
 @dataclass(frozen=True)
@@ -42,11 +36,6 @@ class Segmentation:
         columns = _filled_columns(transport_bits, base_graph)
         lifting_size = min(size for sizes in LIFTING_SETS for size in sizes if columns * size >= info_bits)
         return Segmentation(base_graph, blocks, info_bits, lifting_size)
-
-    @property
-    def filler_bits(self) -> int:
-        """Zeros, known to the receiver and not sent, that fill up the information columns."""
-        return DIMENSIONS[self.base_graph].information_columns * self.lifting_size - self.info_bits
 
 
 def _filled_columns(transport_bits: int, base_graph: int) -> int:
