@@ -87,8 +87,8 @@ def test_the_page_has_every_section(html):
         "Sparsity", "Virtual latency queue", "Realised latency", "Received symbols of round 10",
         "Channel gain per subcarrier", "How sure the receiver was of each bit", "carrier offset",
         "Power spectral density", "retransmissions", "bursts missed", "texts per class", "wall-clock seconds",
-        "dense LoRA", "lora_rank = 8", "measured (Example, 2 cores, 2026-11-21)", "simulated", "ip (the adapter", "0.645",
-        "95 % interval 0.624 to 0.666",
+        "dense LoRA", "lora_rank = 8", "measured (Example, 2 cores, 2026-11-21)", "simulated", "ip (the adapter",
+        "0.645", "95 % interval 0.624 to 0.666",
     ):  # fmt: skip
         assert phrase in words, phrase
 
