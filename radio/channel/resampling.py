@@ -2,8 +2,7 @@
 
 The position read drifts slowly, so the signal is cut into stretches in which it moves by one step of a
 polyphase filter bank, and each stretch is interpolated between its two neighbouring filters.
-``resample_reference`` is the plain formula. Source: polyphase interpolation as in any textbook; the
-cutting into stretches is ours.
+Source: polyphase interpolation as in any textbook; the cutting into stretches is ours.
 """
 
 from __future__ import annotations
@@ -65,17 +64,3 @@ def _stretches(late: NDArray[np.float64], n: int) -> list[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(np.floor(late))) + 1
     bounds = [0, *edges.tolist(), n]
     return list(pairwise(bounds))
-
-
-def resample_reference(samples: NDArray[np.complex64], drift: float, start: float) -> NDArray[np.complex128]:
-    """The same by the plain formula, one output at a time: complex128 (n,)."""
-    n = len(samples)
-    result = np.zeros(n, np.complex128)
-    for i in range(n):
-        position = start + i * (1.0 + drift)
-        centre = int(np.floor(position))
-        offsets = np.arange(TAPS) - (TAPS // 2 - 1)
-        inside = (centre + offsets >= 0) & (centre + offsets < n)
-        weights = interpolator(position - centre, offsets)[inside]
-        result[i] = np.sum(weights * samples[centre + offsets[inside]])
-    return result

@@ -91,16 +91,6 @@ def random_blocks(rng: np.random.Generator, burst: Burst) -> list[bytes]:
     return [rng.bytes(McsTable.load()[burst.mcs].block_bytes) for _ in burst.block_ids]
 
 
-def random_impairments(rng: np.random.Generator, snr_db: float, max_cfo_hz: float, clock_ppm: float) -> Impairments:
-    """A start within 1000..3000, a carrier offset within ``max_cfo_hz``, the given clock offset."""
-    return Impairments(
-        snr_db=snr_db,
-        start=float(rng.uniform(1000.0, 3000.0)),
-        cfo_hz=float(rng.uniform(-max_cfo_hz, max_cfo_hz)),
-        clock_ppm=clock_ppm,
-    )
-
-
 def send(
     rng: np.random.Generator,
     burst: Burst,

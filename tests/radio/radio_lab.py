@@ -15,6 +15,7 @@ from protocol.experiment_file import experiment_from_dict
 from radio.drivers import open_base_station_radio, open_client_radio
 from radio.limits import experiment_numerology, window_samples
 from radio.modem import BLOCK_FORMATS, burst_air_samples
+from radio.modem.trial import Impairments
 from radio.numerology import DEFAULT_2MSPS
 
 TIMEOUT_S = 60.0
@@ -39,6 +40,12 @@ def random_blocks(seed: int, count: int) -> list[bytes]:
     """Contents of code blocks."""
     rng = np.random.default_rng(seed)
     return [rng.bytes(BLOCK_FORMATS["convolutional"].block_bytes) for _ in range(count)]
+
+
+def random_impairments(rng: np.random.Generator, snr_db: float, max_cfo_hz: float, clock_ppm: float) -> Impairments:
+    """A start within 1000..3000, a carrier offset within ``max_cfo_hz``."""
+    start, cfo_hz = rng.uniform(1000.0, 3000.0), rng.uniform(-max_cfo_hz, max_cfo_hz)
+    return Impairments(snr_db, float(start), float(cfo_hz), clock_ppm)
 
 
 def sounding(client: str, burst_id: int = 1, **fields: Any) -> SoundingBurst:

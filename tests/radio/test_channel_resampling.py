@@ -7,7 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radio.channel.resampling import resample, resample_reference
+from radio.channel.resampling import TAPS, interpolator, resample
+
+
+def plain_resample(samples, drift, start):
+    """One output at a time."""
+    result = np.zeros(len(samples), np.complex128)
+    for i in range(len(samples)):
+        position = start + i * (1.0 + drift)
+        centre = int(np.floor(position))
+        offsets = np.arange(TAPS) - (TAPS // 2 - 1)
+        inside = (centre + offsets >= 0) & (centre + offsets < len(samples))
+        weights = interpolator(position - centre, offsets)[inside]
+        result[i] = np.sum(weights * samples[centre + offsets[inside]])
+    return result
 
 
 @given(
@@ -18,7 +31,7 @@ def test_stretches_give_what_the_plain_formula_gives(drift_ppm, start, seed, n):
     rng = np.random.default_rng(seed)
     samples = (rng.standard_normal(n) + 1j * rng.standard_normal(n)).astype(np.complex64)
     fast = resample(samples, drift_ppm * 1e-6, start)
-    plain = resample_reference(samples, drift_ppm * 1e-6, start)
+    plain = plain_resample(samples, drift_ppm * 1e-6, start)
     assert np.max(np.abs(fast - plain)) < 2e-3 * np.max(np.abs(samples))
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from radio_lab import random_impairments
 
 from protocol.bursts import DataBurst, SoundingBurst
 from protocol.random_streams import random_stream
@@ -17,7 +18,6 @@ from radio.modem.trial import (
     branch,
     noise_power,
     random_blocks,
-    random_impairments,
     send,
     transmitted,
     white_noise,

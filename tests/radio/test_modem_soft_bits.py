@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from radio_lab import random_impairments
 
 from protocol.bursts import DataBurst
 from protocol.random_streams import random_stream
@@ -11,7 +12,7 @@ from radio.modem.layout import burst_layout
 from radio.modem.observation import observe_data
 from radio.modem.ofdm import modulate_grid
 from radio.modem.sequences import training_grid
-from radio.modem.trial import random_blocks, random_impairments, send
+from radio.modem.trial import random_blocks, send
 from radio.numerology import DEFAULT_2MSPS
 
 

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+from radio_lab import random_impairments
 
 from protocol.bursts import SoundingBurst
 from protocol.random_streams import random_stream
 from radio.channel.jammer import jammer
 from radio.channel.medium import phasor
 from radio.modem import measure_silence, receive, spectrum
-from radio.modem.trial import Impairments, noise_power, random_impairments, send, white_noise
+from radio.modem.trial import Impairments, noise_power, send, white_noise
 from radio.numerology import DEFAULT_2MSPS
 
 
