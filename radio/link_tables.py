@@ -148,7 +148,7 @@ def _curve(points: list[LinkPoint]) -> _Curve:
 
 
 def _last_slope(curve: _Curve) -> float:
-    """Fall of the logarithm per dB at the end of the table, over its last 1.5 dB or so."""
+    """Fall of the logarithm per dB at the end of the table, over its last three steps."""
     first = max(len(curve.snr_db) - 4, 0)
     rise = curve.log_rate[-1] - curve.log_rate[first]
     return min(float(rise / (curve.snr_db[-1] - curve.snr_db[first])), -0.5)

@@ -15,6 +15,7 @@ from radio.channel.fading import frequency_response
 from radio.channel.levels import RX_FULL_SCALE_DBM, noise_dbm, path_gain_db
 from radio.limits import SILENT_SAMPLES
 from radio.link_tables import LinkTables
+from radio.modem.absence import absent_report
 from radio.modem.layout import burst_air_samples, burst_coded_bits, burst_layout, max_cfo_hz
 from radio.numerology import Numerology
 from radio.rates import effective_snr_db
@@ -59,7 +60,7 @@ class AbstractLink:
         cfo_hz = self._cfo_hz(burst)
         found = elements * float(np.mean(sinr)) >= DETECTION_ENERGY and abs(cfo_hz) <= max_cfo_hz(burst)
         if blocks is None or not found:
-            return self._absent(burst)
+            return absent_report(burst, self._numerology)
         known = layout.training_symbols * np.bincount(layout.rb_of_subcarrier)
         arrived, combined = self._outcome(window, burst, _db(sinr), blocks)
         rng = self._stream("abstract measurement", window, burst.client)
@@ -134,16 +135,6 @@ class AbstractLink:
     def _cfo_hz(self, burst: Burst) -> float:
         offset_hz = 1e-6 * draws.offset_ppm(self._experiment, burst.client) * self._experiment.radio.carrier_hz
         return offset_hz + burst.cfo_correction_hz
-
-    def _absent(self, burst: Burst) -> BurstReport:
-        return BurstReport(
-            client=burst.client,
-            burst_id=burst.burst_id,
-            detected=False,
-            blocks=[None] * len(burst.block_ids) if isinstance(burst, DataBurst) else [],
-            air_samples=burst_air_samples(burst, self._numerology),
-            coded_bits=burst_coded_bits(burst, self._numerology),
-        )
 
     def _stream(self, purpose: str, *key: Window | str | int) -> np.random.Generator:
         parts = [part for k in key for part in ((k.round_index, k.index) if isinstance(k, Window) else (k,))]

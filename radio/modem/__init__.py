@@ -2,7 +2,8 @@
 
 ``modulate`` and ``receive`` are the two halves; ``layout`` tells how long a burst is. Pure functions on
 arrays; gr-fec (C++ kernels, called without a flowgraph) is loaded when the first block is coded, numba with
-``modulate`` and ``receive``. May import protocol and radio.numerology only.
+``modulate`` and ``receive``. May import protocol and radio.numerology only; ``trial``, which puts a channel between
+the two, also radio.channel and the flowgraphs' filters.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.bursts import Burst, BurstReport, DataBurst, SoundingBurst
+from protocol.bursts import Burst, BurstReport, SoundingBurst
+from radio.modem.absence import absent_report
 from radio.modem.block_coding import block_soft_bits
 from radio.modem.combining import SoftMemory
 from radio.modem.detection import detect
@@ -39,7 +40,7 @@ def receive(
     reference = modulate_grid(training[: layout.detection_symbols], layout)
     found = detect(samples, reference, layout, reach_hz)
     if found is None:
-        return _absent(burst, numerology)
+        return absent_report(burst, numerology)
     if isinstance(burst, SoundingBurst):
         seen = observe_sounding(samples, found, layout, training)
         return _report(burst, numerology, layout, seen, [], [])
@@ -49,17 +50,6 @@ def receive(
     histogram = soft_bit_histogram(burst, seen.symbols, seen.symbol_snr)
     report = _report(burst, numerology, layout, seen, blocks, histogram)
     return msgspec.structs.replace(report, blocks_combined=combined)
-
-
-def _absent(burst: Burst, numerology: Numerology) -> BurstReport:
-    return BurstReport(
-        client=burst.client,
-        burst_id=burst.burst_id,
-        detected=False,
-        blocks=[None] * len(burst.block_ids) if isinstance(burst, DataBurst) else [],
-        air_samples=burst_air_samples(burst, numerology),
-        coded_bits=burst_coded_bits(burst, numerology),
-    )
 
 
 def _report(
