@@ -97,19 +97,24 @@ def test_erased_bits_favour_neither_value():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.binary(min_size=1, max_size=252), st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), st.data())
-def test_crc_holds_for_its_own_burst_and_content_only(payload, burst_id, other_id, data):
-    def unmasked(block, burst):
-        return np.concatenate([block[:, :-4], block[:, -4:] ^ crc_mask(32, burst)], axis=1)
+@given(
+    st.binary(min_size=1, max_size=252), st.sampled_from([24, 32]), st.integers(0, 2**63 - 1),
+    st.integers(0, 2**63 - 1), st.data(),
+)  # fmt: skip
+def test_crc_holds_for_its_own_burst_and_content_only(payload, crc_bits, burst_id, other_id, data):
+    size = crc_bits // 8
 
-    framed = append_crc(np.frombuffer(payload, np.uint8)[None], 32, burst_id)
-    assert framed[0, :-4].tobytes() == payload
-    assert crc_holds(unmasked(framed, burst_id), 32).all()
+    def unmasked(block, burst):
+        return np.concatenate([block[:, :-size], block[:, -size:] ^ crc_mask(crc_bits, burst)], axis=1)
+
+    framed = append_crc(np.frombuffer(payload, np.uint8)[None], crc_bits, burst_id)
+    assert framed[0, :-size].tobytes() == payload
+    assert crc_holds(unmasked(framed, burst_id), crc_bits).all()
     if other_id != burst_id:
-        assert not crc_holds(unmasked(framed, other_id), 32).any()
+        assert not crc_holds(unmasked(framed, other_id), crc_bits).any()
     bit = data.draw(st.integers(0, 8 * framed.size - 1))
     framed[0, bit // 8] ^= 1 << bit % 8
-    assert not crc_holds(unmasked(framed, burst_id), 32).any()
+    assert not crc_holds(unmasked(framed, burst_id), crc_bits).any()
 
 
 def test_interleaver_and_scrambler_depend_on_the_burst_id_and_repeat():
