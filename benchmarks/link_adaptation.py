@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from base_station.channel import ChannelMeasurement, measurement_from_sounding
+from base_station.windows import SILENT_SAMPLES
 from protocol.bursts import DataBurst, SoundingBurst
 from protocol.random_streams import random_stream
 from radio.adaptation import GrantLink, LinkState, after_silence
@@ -34,7 +35,6 @@ TARGET = 0.10
 INITIAL_DB = 1.0
 WARM_UP = 50
 RB_START, RB_COUNT = 11, 6
-SILENT_SAMPLES = 16_384
 ROUND_S = 5.0
 BLOCKS = {"ldpc": 2, "ldpc-short": 6, "convolutional": 6}
 

@@ -65,8 +65,9 @@ def enumerate_answers(instance):
     yield from extend(0, [], 0.0, 0.0)
 
 
-def best_by_enumeration(instance):
-    answers = set(enumerate_answers(instance))
+def best_of(answers):
+    """The Answer of least objective, of those the quickest, then the fewest RBs."""
+    answers = set(answers)
     objective = min(a.objective for a in answers)
     ties = [a for a in answers if a.objective <= objective + CLOSE]
     latency = min(a.largest_latency_s for a in ties)

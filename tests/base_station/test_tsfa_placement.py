@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from placements import CLOSE, best_by_enumeration, check_allocation, coarse_instance, enumerate_answers
+from placements import CLOSE, best_of, check_allocation, coarse_instance, enumerate_answers
 
 from base_station.tsfa import placement
 from base_station.tsfa.problem import ClientInstance, Instance
@@ -24,7 +24,7 @@ def assert_equals_enumeration(instance):
     allocation = solve(instance)
     check_allocation(instance, allocation)
     assert allocation.exact
-    best = best_by_enumeration(instance)
+    best = best_of(enumerate_answers(instance))
     assert allocation.objective == pytest.approx(best.objective, abs=CLOSE)
     assert max(c.latency_s for c in allocation.clients) == pytest.approx(best.largest_latency_s, abs=CLOSE)
     assert sum(c.rb_count for c in allocation.clients) == best.rb_count

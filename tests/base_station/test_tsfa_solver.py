@@ -1,6 +1,5 @@
 """TSFA online against an independent enumeration of every allocation."""
 
-import dataclasses
 import math
 import random
 from itertools import pairwise
@@ -9,21 +8,11 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placements import CLOSE, Answer, best_of
 
 from base_station.tsfa.problem import ClientInstance, Instance
 from base_station.tsfa.solver import solve
 from protocol.errors import ConfigurationError
-
-CLOSE = 1e-9
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """Objective, then the tie-breaks."""
-
-    objective: float
-    largest_latency_s: float
-    rb_count: int
 
 
 def choices(instance, client):
@@ -61,15 +50,6 @@ def enumerate_answers(instance):
             )
 
     yield from extend(0, 0, 0, 0.0, [])
-
-
-def best_by_enumeration(instance):
-    answers = list(enumerate_answers(instance))
-    objective = min(a.objective for a in answers)
-    ties = [a for a in answers if a.objective <= objective + CLOSE]
-    latency = min(a.largest_latency_s for a in ties)
-    ties = [a for a in ties if a.largest_latency_s <= latency + CLOSE]
-    return Answer(objective, latency, min(a.rb_count for a in ties))
 
 
 def random_instance(seed, model, clients=4, rb_total=8):
@@ -127,7 +107,7 @@ def check_allocation(instance, allocation):
 def assert_equals_enumeration(instance):
     allocation = solve(instance)
     check_allocation(instance, allocation)
-    best = best_by_enumeration(instance)
+    best = best_of(enumerate_answers(instance))
     assert allocation.objective == pytest.approx(best.objective, abs=CLOSE)
     assert max(c.latency_s for c in allocation.clients) == pytest.approx(best.largest_latency_s, abs=CLOSE)
     assert sum(c.rb_count for c in allocation.clients) == best.rb_count
