@@ -5,6 +5,7 @@ import pytest
 
 from protocol.bursts import DataBurst
 from protocol.random_streams import random_stream
+from radio.link_tables import LinkTables
 from radio.modem import combining
 from radio.modem.block_coding import block_soft_bits, encode_blocks
 from radio.modem.combining import SoftMemory
@@ -34,12 +35,14 @@ def soft_bits(burst, blocks, snr_db, seed=0):
     return block_soft_bits(burst, received, np.full(n_symbols, snr, np.float32))
 
 
-@pytest.mark.parametrize(("first", "second"), [("qpsk-1/2", "qpsk-1/2"), ("16qam-3/4", "qpsk-3/4")])
+@pytest.mark.parametrize(("first", "second"), [
+    ("qpsk-1/2", "qpsk-1/2"), ("16qam-3/4", "qpsk-3/4"), ("64qam-719", "16qam-522"),
+    ("qpsk-526-short", "qpsk-277-short"),
+])  # fmt: skip
 def test_two_bursts_that_fail_alone_decode_together_whatever_their_mcs(first, second):
-    blocks = payloads()
-    snr_db = {"qpsk-1/2": 1.2, "qpsk-3/4": 4.0, "16qam-3/4": 9.0}
+    blocks = payloads(mcs=first)
     bursts = [data_burst(first, 11), data_burst(second, 12)]
-    soft = [soft_bits(burst, blocks, snr_db[burst.mcs]) for burst in bursts]
+    soft = [soft_bits(burst, blocks, LinkTables.load().required_snr_db(burst.mcs, 0.5) - 1.4) for burst in bursts]
     assert all(SoftMemory().decode(b, s)[0] == [None] * BLOCKS for b, s in zip(bursts, soft, strict=True))
     memory = SoftMemory()
     assert memory.decode(bursts[0], soft[0]) == ([None] * BLOCKS, 0)
