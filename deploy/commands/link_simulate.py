@@ -55,7 +55,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate and print. Raises ConfigurationError on a bad argument."""
+    """Simulate and print. Raises ConfigurationError on a bad argument, StorageError where the picture fails."""
     from deploy.sweep_progress import open_sweep_progress
     from radio.simulation.scenario import check
     from radio.simulation.sweep import sweep
@@ -71,11 +71,12 @@ def run(args: argparse.Namespace) -> int:
     check(scenario, points)
     with Workers(jobs) as workers, open_sweep_progress(len(points) * args.bursts, sys.stderr) as progress:
         results = sweep(scenario, points, args.bursts, workers, progress.bursts_done, progress.point_done)
+    # Printed first: a picture that cannot be written must not take the figures with it.
+    print(_document(scenario, results) if args.json else _table(results), flush=True)
     if args.plot is not None:
         from deploy.link_plot import save_link_plot
 
         save_link_plot(args.plot, _curves(points, results), _title(args))
-    print(_document(scenario, results) if args.json else _table(results))
     return 0
 
 

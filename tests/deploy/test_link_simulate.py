@@ -78,6 +78,15 @@ def test_a_plot_that_cannot_be_written_is_told(tmp_path):
         save_link_plot(tmp_path / "link.png", {"auto": [result(2.0)]}, "title")
 
 
+def test_the_figures_are_printed_though_the_plot_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "link.png").mkdir()
+    arguments = ["--snr-db", "9", "--bursts", "2", "--json", "--plot", str(tmp_path / "link.png")]
+    assert main([*QUICK, *arguments]) == 8
+    output = capsys.readouterr()
+    assert len(json.loads(output.out)["points"]) == 1
+    assert output.err.splitlines()[-1].startswith("airtune: ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
