@@ -176,16 +176,17 @@ def test_a_tone_in_one_resource_block_hides_no_burst(above_db):
     assert arrived >= 15
 
 
-def test_noise_that_is_taken_for_a_burst_passes_no_crc():
+@pytest.mark.parametrize(("mcs", "count"), [("64qam-3/4", 200), ("64qam-719", 40), ("qpsk-277-short", 40)])
+def test_noise_that_is_taken_for_a_burst_passes_no_crc(mcs, count):
     rng = random_stream(7, "noise after training")
-    burst = data_burst("64qam-3/4", 0, 28, blocks=200)
+    burst = data_burst(mcs, 0, 28, blocks=count)
     stream = transmitted(burst, random_blocks(rng, burst), DEFAULT_2MSPS, 1500.0)
     layout = burst_layout(burst, DEFAULT_2MSPS)
     data_begins = 1500 + layout.training_symbols * layout.symbol_samples
     stream[data_begins:] = white_noise(rng, len(stream) - data_begins, 1.0)
     report = receive(burst, branch(burst, stream, DEFAULT_2MSPS), DEFAULT_2MSPS)
     assert report.detected
-    assert report.blocks == [None] * 200
+    assert report.blocks == [None] * count
 
 
 def test_inverted_stretches_fail_their_blocks_and_only_those():
