@@ -73,8 +73,9 @@ def measurement_from_sounding(
 ) -> ChannelMeasurement:
     """Refer a full-band sounding to full power; ``silent_noise_db``: power of each RB while nobody sent."""
     sounded, power = _linear(report.noise_db), _linear(report.noise_db) * _linear(report.sinr_db)
-    noise = rb_noise(_linear(silent_noise_db), sounded, power)
-    sinr_db = 10 * np.log10(power / noise) - burst.tx_gain_db
+    full_power = power / 10.0 ** (burst.tx_gain_db / 10.0)
+    noise = rb_noise(_linear(silent_noise_db), sounded, power, full_power)
+    sinr_db = 10 * np.log10(full_power / noise)
     fine_db = sinr_db[:, None] + _ripple_db(report.channel_db, numerology)
     return ChannelMeasurement(
         gain_db=list(report.gain_db),
@@ -85,8 +86,10 @@ def measurement_from_sounding(
     )
 
 
-def rb_noise(silent: Powers, sounded: Powers, power: Powers) -> Powers:
-    """Noise power of each RB under a client's signal, from the silent window and its sounding burst.
+def rb_noise(silent: Powers, sounded: Powers, power: Powers, full_power: Powers) -> Powers:
+    """Noise power of each RB under a client's signal of ``full_power``, (RBs,) each.
+
+    From the silent window and a sounding burst that arrived with ``power`` and saw the noise ``sounded``.
 
     The silent window averages several times as many samples. The burst shows what the signal itself adds
     (converters, phase noise): the same share of its power in every RB. An RB in which the burst saw far more than
@@ -94,7 +97,7 @@ def rb_noise(silent: Powers, sounded: Powers, power: Powers) -> Powers:
     """
     share = max(0.0, float(np.median((sounded - silent) / power)))
     expected: Powers = silent + share * power
-    return np.where(sounded > DISTURBED * expected, sounded, expected)
+    return np.where(sounded > DISTURBED * expected, sounded, expected) + share * (full_power - power)
 
 
 def _ripple_db(channel_db: Sequence[float], numerology: Numerology) -> Powers:

@@ -44,11 +44,11 @@ def test_noise_under_a_signal_is_that_of_the_silent_window_and_what_the_signal_a
     truth = silent + 0.003 * power
     sounded = truth * (1.0 + 0.1 * rng.standard_normal(28))
     sounded[5] = 50.0
-    estimated = rb_noise(silent, sounded, power)
+    estimated = rb_noise(silent, sounded, power, power)
     others = np.arange(28) != 5
     assert np.max(np.abs(10 * np.log10(estimated / truth))[others]) < 0.2
     assert estimated[5] == 50.0
-    np.testing.assert_array_equal(rb_noise(silent, 0.9 * silent, power), silent)
+    np.testing.assert_array_equal(rb_noise(silent, 0.9 * silent, power, power), silent)
 
 
 def sounded(tx_gain_db=0.0, **report):
@@ -62,6 +62,23 @@ def sounded(tx_gain_db=0.0, **report):
 def test_a_sounding_is_referred_to_full_power():
     np.testing.assert_allclose(sounded(tx_gain_db=-10.0).reference_sinr_db, 12.0)
     assert sounded(tx_gain_db=-10.0).reference_snr_db == pytest.approx(12.0)
+
+
+def test_what_the_signal_itself_adds_grows_with_its_power():
+    full_power, silent, share = 10**-3.5, 1e-9, 1e-3
+    sinr_db = {}
+    for gain_db in (0.0, -20.0):
+        power = full_power * 10 ** (gain_db / 10)
+        noise = silent + share * power
+        burst = SoundingBurst("a", 1, 0, 28, tx_gain_db=gain_db)
+        heard = BurstReport(
+            "a", 1, True, gain_db=[-60.0] * 28, noise_db=[10 * np.log10(noise)] * 28,
+            sinr_db=[10 * np.log10(power / noise)] * 28,
+        )  # fmt: skip
+        measured = measurement_from_sounding(burst, heard, 0, [10 * np.log10(silent)] * 28, DEFAULT_2MSPS)
+        sinr_db[gain_db] = measured.reference_snr_db
+    truth_db = 10 * np.log10(full_power / (silent + share * full_power))
+    assert sinr_db == {0.0: pytest.approx(truth_db), -20.0: pytest.approx(truth_db)}
 
 
 def test_sinr_within_a_resource_block_follows_the_channel_estimate():
