@@ -97,7 +97,8 @@ def rb_noise(silent: Powers, sounded: Powers, power: Powers, full_power: Powers)
     """
     share = max(0.0, float(np.median((sounded - silent) / power)))
     expected: Powers = silent + share * power
-    return np.where(sounded > DISTURBED * expected, sounded, expected) + share * (full_power - power)
+    seen: Powers = np.where(sounded > DISTURBED * expected, sounded, expected)
+    return seen + share * (full_power - power)
 
 
 def _ripple_db(channel_db: Sequence[float], numerology: Numerology) -> Powers:
