@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.false_acceptance [--blocks 1000000] [--jobs 2] [MCS ...]
 
-Soft bits are those of white noise where a burst was expected: Gaussian, at three confidences (a receiver that
-estimates its own noise right, one that is over-confident, one that is timid). Every block goes through decoder and CRC
-of a fresh burst id. The number is per scheme; by default half of it falls to each codec with short blocks and a
+Soft bits are those of white noise where a burst was expected: Gaussian, at four confidences (a receiver that
+estimates its own noise right, one that is over-confident, one that is timid, one that is nearly silent). Every block
+goes through decoder and CRC of a fresh burst id. The number is per scheme; by default half of it falls to each codec with short blocks and a
 tenth to the long LDPC blocks, which take the decoder all its iterations.
 """
 
@@ -22,7 +22,7 @@ from radio.modem.codec import codec_for
 from radio.modem.mcs import McsTable
 
 BATCH = 500
-CONFIDENCES = (0.3, 2.0, 20.0)
+CONFIDENCES = (0.03, 0.3, 2.0, 20.0)
 """Standard deviations of the soft bits."""
 SHARES = {"qpsk-1/2": 0.5, "qpsk-400-short": 0.4, "qpsk-449": 0.1}
 

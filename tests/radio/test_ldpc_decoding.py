@@ -144,6 +144,13 @@ def test_silence_and_noise_do_not_converge():
     assert not link.codec.decode(noise).converged.any()
 
 
+@pytest.mark.parametrize("deviation", [0.028, 0.032])
+def test_noise_so_faint_that_hardly_a_soft_bit_is_left_does_not_converge(deviation):
+    link = Link(1, 8088, 18432)
+    faint = link.codec.spread(link.rng.standard_normal((200, 18432), np.float32) * np.float32(deviation))
+    assert not link.codec.decode(faint).converged.any()
+
+
 def test_blocks_are_decoded_one_by_one_the_same_as_together_and_again():
     link = Link(2, 2040, 4080)
     mother = link.mother(link.info(12), 1.0)

@@ -168,8 +168,12 @@ def _turn(shift: int, zc: int) -> int:
 
 @compiled
 def _load(soft: NDArray[np.float32], info_bits: int, information_columns: int, bits: NDArray[np.int8], zc: int) -> int:
-    """Quantise a block's soft bits into ``bits``; the number of base rows that reach the last one that is not 0."""
-    last = -1
+    """Quantise a block's soft bits into ``bits``; the number of base rows that reach the last one that is not 0.
+
+    None if so few are not 0 that no code word could be told from another (less than half of the information bits):
+    the few may all be positive by chance, and the code word of zeros has a CRC of zeros.
+    """
+    last, known = -1, 0
     for column in range(len(bits)):
         once, again = bits[column][:zc], bits[column][zc:]
         if column < PUNCTURED_COLUMNS:
@@ -180,11 +184,12 @@ def _load(soft: NDArray[np.float32], info_bits: int, information_columns: int, b
             for z in range(zc):
                 value = min(max(source[z] * UNITS, -MAX_SOFT_BIT), MAX_SOFT_BIT)
                 once[z] = np.int8(np.int32(value + HALF_ABOVE) - ABOVE)
+                known += once[z] != 0
             last = column if np.any(once) else last
         for bit in range(max(info_bits - column * zc, 0), zc if column < information_columns else 0):
             once[bit] = CERTAIN
         again[:] = once
-    return max(last + 1 - information_columns, CORE_ROWS) if last >= 0 else 0
+    return max(last + 1 - information_columns, CORE_ROWS) if 2 * known > info_bits else 0
 
 
 @compiled
@@ -213,7 +218,7 @@ def decode(
     """Decode each row of ``mother`` (soft bits at mother-code positions) into a row of ``info``, shape (blocks, K').
 
     A block ends when all checks of the rows in use hold, which ``converged`` says, or after ``max_iterations``. A block
-    without any soft bit does not converge. Edges as in ``LiftedGraph``.
+    with hardly any soft bit does not converge. Edges as in ``LiftedGraph``.
     """
     n_columns = information_columns + len(row_start) - 1
     zc = mother.shape[1] // (n_columns - PUNCTURED_COLUMNS)
