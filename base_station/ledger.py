@@ -57,6 +57,7 @@ def round_record(
         common_queue_s=common_queue_s,
         latency_s=max((c.latency_s for c in clients), default=0.0),
         kappa=played.state.kappa or 0.0,
+        deliveries_refused=played.windows.refused,
         barred_rbs=played.link.silence.barred,
         noise_db=played.link.silence.noise_db,
         covariance=aggregate.covariance,

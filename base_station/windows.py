@@ -42,6 +42,8 @@ class WindowRunner:
     transmissions: dict[str, list[TransmitReport]] = field(default_factory=dict)
     model_s: float = 0.0
     """Time the windows of this round took, jitter and guards included."""
+    refused: int = 0
+    """Deliveries to the radio that did not count."""
     airtime_s: float = 0.0
     """Time at least one client was on the air."""
 
@@ -95,6 +97,10 @@ class WindowRunner:
             self.roster.leave_out(name, "nothing of its burst came within the window")
         for text in report.warnings:
             self.roster.warn(text)
+        if report.refused:
+            self.refused += sum(report.refused.values())
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.refused.items()))
+            self.roster.warn(f"deliveries to the radio were refused: {reasons}")
         return report
 
     def _await_sent(self, window: Window, clients: Sequence[str]) -> dict[str, Sent]:

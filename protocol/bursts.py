@@ -116,6 +116,8 @@ class WindowReport(Struct, frozen=True):
     clipped_samples: int = 0
     lost: list[str] = field(default_factory=list)
     """Expected transmitters that never delivered."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Deliveries that did not count since the last report, by reason: malformed, twice, of another window, ..."""
     stage_s: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds by stage: wait, ether, flowgraph, decode."""
     warnings: list[str] = field(default_factory=list)

@@ -172,6 +172,8 @@ class RoundRecord(Struct, kw_only=True):
     latency_s: float = 0.0
     """Largest realised latency."""
     kappa: float = 0.0
+    deliveries_refused: int = 0
+    """Deliveries to the radio that did not count: malformed, doubled, replayed, of nobody expected."""
     barred_rbs: list[int] = field(default_factory=list)
     noise_db: list[float] = field(default_factory=list)
     covariance: float = 0.0

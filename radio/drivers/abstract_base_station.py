@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import zmq
 from numpy.typing import NDArray
@@ -70,11 +71,6 @@ class AbstractBaseStationRadio:
         """Where client radios hand over their bursts."""
         return self._address
 
-    @property
-    def refused_deliveries(self) -> dict[str, int]:
-        """Deliveries that did not count, by reason."""
-        return dict(self._refused)
-
     def arm(self, window: Window, bursts: Sequence[Burst]) -> None:
         """See ``BaseStationRadio``."""
         self._check_open()
@@ -97,7 +93,9 @@ class AbstractBaseStationRadio:
             self._take(self._medium.recv_multipart(), self._window)
         wait_s = time.monotonic() - began
         window, self._window = self._window, None
-        return self._report(window, wait_s)
+        report = msgspec.structs.replace(self._report(window, wait_s), refused=dict(self._refused))
+        self._refused.clear()
+        return report
 
     def leave_out(self, client: str) -> None:
         """See ``BaseStationRadio``."""

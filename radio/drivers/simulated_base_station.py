@@ -10,6 +10,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +54,7 @@ class SimulatedBaseStationRadio:
         check_medium(experiment)
         self._experiment = experiment
         self._window: _OpenWindow | None = None
-        self._refused: dict[str, int] = {}
+        self._refused: Counter[str] = Counter()
         self._warned: set[str] = set()
         self._children = _start_children(experiment, iq_directory)
         self._ether, self._receiver = self._children[:2]
@@ -72,11 +73,6 @@ class SimulatedBaseStationRadio:
     def radio_address(self) -> str:
         """Where the ether listens for client radios."""
         return self._ether.radio_address
-
-    @property
-    def refused_deliveries(self) -> dict[str, int]:
-        """Deliveries the ether refused, by reason, up to the last window."""
-        return dict(self._refused)
 
     def arm(self, window: Window, bursts: Sequence[Burst]) -> None:
         """See ``BaseStationRadio``."""
@@ -105,10 +101,12 @@ class SimulatedBaseStationRadio:
             for key, _ in ready:
                 self._window.take(key.data.receive())
         window, self._window = self._window.window, None
-        self._refused = outcome.ether.refused
+        refused = dict(Counter(outcome.ether.refused) - self._refused)
+        self._refused = Counter(outcome.ether.refused)
         warnings = sorted({one.warning for one in outcome.decoded if one.warning} - self._warned)
         self._warned.update(warnings)
-        return msgspec.structs.replace(_window_report(self._experiment, window, outcome), warnings=warnings)
+        report = _window_report(self._experiment, window, outcome)
+        return msgspec.structs.replace(report, warnings=warnings, refused=refused)
 
     def leave_out(self, client: str) -> None:
         """See ``BaseStationRadio``."""

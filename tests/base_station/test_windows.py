@@ -44,6 +44,15 @@ def test_what_the_radio_warns_of_is_told():
     assert told == ["the disk is full"]
 
 
+def test_deliveries_the_radio_refused_are_counted_and_told():
+    told: list[str] = []
+    windows = runner(InstantRadio(refused={"malformed": 2, "delivered twice": 1}), told)
+    windows.sound(SoundingBurst("edge-1", 1, 0, 28))
+    windows.sound(SoundingBurst("edge-1", 1, 0, 28))
+    assert windows.refused == 6
+    assert told[0] == "deliveries to the radio were refused: 1 delivered twice, 2 malformed"
+
+
 def test_every_window_keeps_its_spectrum_and_every_detected_burst_its_picture():
     windows = runner(InstantRadio(), [])
     windows.silent()

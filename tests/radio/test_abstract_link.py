@@ -109,8 +109,9 @@ def test_deliveries_that_do_not_fit_are_refused_and_counted():
             client._medium.send(delivery_frame(window, name, burst, blocks))
         client.transmit(msgspec.structs.replace(window, index=window.index + 1), burst, random_blocks(1, 2))
         client.transmit(window, burst, random_blocks(1, 2))
-        assert lab.base_station.collect(10.0).bursts[0].detected
-        assert lab.base_station.refused_deliveries == {
+        report = lab.base_station.collect(10.0)
+        assert report.bursts[0].detected
+        assert report.refused == {
             "malformed": 1, "not expected": 1, "impossible blocks": 2, "another window": 1,
         }  # fmt: skip
     finally:
