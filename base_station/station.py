@@ -194,6 +194,7 @@ def _close(lab: Lab, adapter: Adapter) -> dict[str, Any]:
     lab.store.set_fact("final_accuracy", verdict.accuracy)
     lab.store.set_fact("final_accuracy_interval", list(verdict.interval))
     lab.store.set_fact("final_macro_f1", verdict.macro_f1)
+    lab.store.set_fact("final_worst_client_accuracy", min(verdict.client_accuracy.values()))
     lab.store.set_fact("test_texts", verdict.texts)
     for name in lab.samples:
         lab.roster.send(name, Finish("the run is complete"))

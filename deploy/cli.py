@@ -29,6 +29,7 @@ COMMANDS = {
     "update": "encode, decode and inspect updates as files (SOFT)",
     "link": "measure the radio link, or look at a burst of a run",
     "report": "write the report of a run",
+    "compare": "compare experiments, runs or a sweep; run what is missing",
     "runs": "list the runs of a directory",
 }
 """Subcommands with one line each; the module of a command is imported only when it is chosen."""

@@ -148,8 +148,12 @@ def client_command(experiment: Path, keys: Path, station_address: str, state: Pa
     return command
 
 
+def packages_environment() -> dict[str, str]:
+    """The environment of Python processes of ours: as here, our packages first."""
+    packages = str(Path(__file__).resolve().parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [packages, os.environ.get("PYTHONPATH", "")]))}
+
+
 def client_environment(experiment: Experiment) -> dict[str, str]:
     """Environment of client processes: our packages first, and as many threads as ``training.threads`` says."""
-    packages = str(Path(__file__).resolve().parents[1])
-    search_path = os.pathsep.join(filter(None, [packages, os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": search_path, "OMP_NUM_THREADS": str(experiment.training.threads)}
+    return {**packages_environment(), "OMP_NUM_THREADS": str(experiment.training.threads)}

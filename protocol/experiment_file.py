@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 import math
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -24,24 +26,34 @@ else:  # JetPack 6
     import tomli as tomllib
 
 
+_EXPECTED = "expected TABLE.KEY=VALUE, as in training.local_steps=4"
 ACQUISITION_REACH_HZ = 120e3
 """Carrier offset between two radios at which first contact still works (docs/design.md, section 3)."""
 
 
-def load_experiment(path: Path, overrides: list[str] | None = None) -> Experiment:
-    """Read, override (``table.key=value``) and check an experiment file.
+def load_experiment(
+    path: Path, overrides: Sequence[str] = (), settings: Mapping[str, Any] = MappingProxyType({})
+) -> Experiment:
+    """Read, set keys (``settings``: values by ``table.key``; then ``overrides``: ``table.key=value``) and check.
 
     Raises ConfigurationError with the file, the key and the nearest valid name.
     """
+    raw = read_toml(path)
+    for key, value in settings.items():
+        _set(raw, key, value, f"{path}: {key}")
+    for text in overrides:
+        _override(raw, text)
+    return experiment_from_dict(raw, str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Content of a TOML file. Raises ConfigurationError."""
     try:
-        raw = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
-    for text in overrides or []:
-        _override(raw, text)
-    return experiment_from_dict(raw, str(path))
 
 
 def experiment_from_dict(raw: dict[str, Any], origin: str) -> Experiment:
@@ -72,17 +84,23 @@ def _without_none(value: Any) -> Any:
 
 def _override(raw: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
-    table, dot, name = key.strip().partition(".")
-    if not equals or not dot or not name:
-        raise ConfigurationError(f"--set {text}: expected TABLE.KEY=VALUE, as in training.local_steps=4")
+    if not equals:
+        raise ConfigurationError(f"--set {text}: {_EXPECTED}")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value
+    _set(raw, key.strip(), parsed, f"--set {text}")
+
+
+def _set(raw: dict[str, Any], key: str, value: Any, origin: str) -> None:
+    table, dot, name = key.partition(".")
+    if not dot or not name:
+        raise ConfigurationError(f"{origin}: {_EXPECTED}")
     values = raw.setdefault(table, {})
     if not isinstance(values, dict):
-        raise ConfigurationError(f"--set {text}: [{table}] must be a table, but the file has {table} = {values!r}")
-    values[name] = parsed
+        raise ConfigurationError(f"{origin}: [{table}] must be a table, but the file has {table} = {values!r}")
+    values[name] = value
 
 
 def _reject_unknown_keys(raw: Any, table: type[Struct], origin: str, where: str) -> None:

@@ -1,0 +1,112 @@
+"""What a run is judged by, read from its database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+from base_station.store.run_store import RunStore
+
+SMOOTHING_ROUNDS = 3
+"""Validation accuracy is averaged over so many rounds before a target counts as reached (ours)."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column of a comparison."""
+
+    key: str
+    title: str
+    unit: str
+    share: bool
+    """A share of 1, compared by its difference in points; else a cost, compared by its ratio."""
+    digits: int
+    per: float = 1.0
+    """What a value is divided by to be shown in ``unit``."""
+
+
+MEASURES = (
+    Measure("accuracy", "Accuracy", "", share=True, digits=3),
+    Measure("worst_client_accuracy", "Worst client", "", share=True, digits=3),
+    Measure("macro_f1", "Macro-F1", "", share=True, digits=3),
+    Measure("airtime_s", "Airtime", "s", share=False, digits=2),
+    Measure("air_bits", "On air", "Mbit", share=False, digits=2, per=1e6),
+    Measure("energy_j", "TX energy", "mJ", share=False, digits=2, per=1e-3),
+    Measure("rounds_to_target", "Rounds to target", "", share=False, digits=1),
+    Measure("airtime_to_target_s", "Airtime to target", "s", share=False, digits=2),
+    Measure("latency_s", "Mean latency", "s", share=False, digits=3),
+    Measure("latency_over_budget", "Of the budget", "", share=False, digits=3),
+)
+"""In the order in which they are shown. Accuracy, worst client and macro-F1 are of the test texts."""
+
+
+@dataclass(frozen=True)
+class RunCurve:
+    """One finished run: its closing figures, and how it got there. Sequences are by round."""
+
+    directory: Path
+    seed: int
+    iq: bool
+    version: str
+    """Commit, or version, of the airtune that made it."""
+    accuracy: float | None
+    worst_client_accuracy: float | None
+    macro_f1: float | None
+    validation: Sequence[float]
+    """Validation accuracy after each round."""
+    airtime_s: Sequence[float]
+    """Airtime so far."""
+    air_bits: int
+    energy_j: float
+    latency_s: float | None
+    latency_budget_s: float
+    sparsity: float | None
+
+    @property
+    def smoothed(self) -> list[float]:
+        """Validation accuracy, mean of the last ``SMOOTHING_ROUNDS`` rounds."""
+        windows = (self.validation[max(0, t + 1 - SMOOTHING_ROUNDS) : t + 1] for t in range(len(self.validation)))
+        return [sum(window) / len(window) for window in windows]
+
+    def values(self, target: float | None) -> dict[str, float | None]:
+        """Value of each measure by key; None where it is not known, or the ``target`` accuracy not reached."""
+        reached = None if target is None else next((t for t, v in enumerate(self.smoothed) if v >= target), None)
+        return {
+            "accuracy": self.accuracy,
+            "worst_client_accuracy": self.worst_client_accuracy,
+            "macro_f1": self.macro_f1,
+            "airtime_s": self.airtime_s[-1] if self.airtime_s else 0.0,
+            "air_bits": float(self.air_bits),
+            "energy_j": self.energy_j,
+            "rounds_to_target": None if reached is None else float(reached + 1),
+            "airtime_to_target_s": None if reached is None else self.airtime_s[reached],
+            "latency_s": self.latency_s,
+            "latency_over_budget": None if self.latency_s is None else self.latency_s / self.latency_budget_s,
+        }
+
+
+def read_curve(directory: Path) -> RunCurve:
+    """Read one run, finished or not. Raises RunError."""
+    with RunStore.read(directory) as store, store.snapshot():
+        experiment = store.experiment
+        rounds = store.query("SELECT accuracy, airtime_s, air_bits FROM rounds ORDER BY round_index")
+        energy_j = store.query("SELECT TOTAL(transmit_energy_j) FROM client_rounds")[0][0]
+        latency_s, sparsity = store.query("SELECT AVG(latency_s), AVG(sparsity) FROM client_rounds WHERE weight > 0")[0]
+        return RunCurve(
+            directory=directory,
+            seed=experiment.experiment.seed,
+            iq=experiment.radio.driver != "abstract",
+            version=store.manifest["commit"] or store.manifest["versions"].get("airtune", ""),
+            accuracy=store.fact("final_accuracy"),
+            worst_client_accuracy=store.fact("final_worst_client_accuracy"),
+            macro_f1=store.fact("final_macro_f1"),
+            validation=[row[0] for row in rounds],
+            airtime_s=list(accumulate(row[1] for row in rounds)),
+            air_bits=sum(row[2] for row in rounds),
+            energy_j=energy_j,
+            latency_s=latency_s,
+            latency_budget_s=experiment.tsfa.latency_budget_s,
+            sparsity=sparsity,
+        )

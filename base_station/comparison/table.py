@@ -1,0 +1,113 @@
+"""Methods side by side: each measure's mean over seeds, and its paired difference to a reference method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from base_station.comparison.measures import MEASURES, Measure, RunCurve
+from base_station.comparison.statistics import (
+    EQUAL_POINTS,
+    Interval,
+    Verdict,
+    mean_interval,
+    paired_difference,
+    paired_ratio,
+    verdict,
+)
+from protocol.errors import ConfigurationError
+
+BELOW_REFERENCE = 0.01
+"""The target accuracy, unless one is given: what the reference ends with, less one point (ours)."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measure of one method."""
+
+    measure: Measure
+    runs: int
+    """Runs of the method; those without the value (target not reached) are not in the mean."""
+    mean: Interval | None
+    against: Interval | None
+    """Difference (shares) or ratio (costs) to the reference over common seeds; None for the reference itself."""
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """One method: its runs and cells in the order of ``MEASURES``."""
+
+    name: str
+    runs: Sequence[RunCurve]
+    cells: Sequence[Cell]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All methods, compared with ``reference`` (a name); ``target`` is a validation accuracy, None without runs."""
+
+    name: str
+    reference: str
+    target: float | None
+    rows: Sequence[MethodRow]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader must know before trusting the table."""
+        runs = [run for row in self.rows for run in row.runs]
+        remarks = []
+        unfinished = sum(run.accuracy is None for run in runs)
+        if unfinished:
+            remarks.append(f"{unfinished} of {len(runs)} runs are not finished and have no test accuracy.")
+        if any(not run.iq for run in runs):
+            remarks.append("Runs marked “no IQ” drew their losses from the link tables; nothing was modulated.")
+        if len({run.version for run in runs}) > 1:
+            remarks.append("The runs were made by different versions of airtune.")
+        if len({run.latency_budget_s for run in runs}) > 1:
+            remarks.append("The runs have different latency budgets.")
+        return remarks
+
+
+def compare(
+    name: str, methods: Mapping[str, Sequence[RunCurve]], reference: str | None = None, target: float | None = None
+) -> Comparison:
+    """Compare methods; the reference is the first unless named. Raises ConfigurationError for an unknown one."""
+    known = list(methods)
+    chosen = reference if reference is not None else known[0]
+    if chosen not in methods:
+        raise ConfigurationError(f"no method '{chosen}' to compare with; there are: {', '.join(known)}")
+    aim = default_target(methods[chosen]) if target is None else target
+    values = {method: {run.seed: run.values(aim) for run in runs} for method, runs in methods.items()}
+    rows = [
+        MethodRow(method, runs, [_cell(m, values[method], values[chosen], method == chosen) for m in MEASURES])
+        for method, runs in methods.items()
+    ]
+    return Comparison(name, chosen, aim, rows)
+
+
+def default_target(runs: Sequence[RunCurve]) -> float | None:
+    """Validation accuracy these runs end with, less one point; None if they have no round."""
+    ends = [run.smoothed[-1] for run in runs if run.validation]
+    return math.fsum(ends) / len(ends) - BELOW_REFERENCE if ends else None
+
+
+Values = Mapping[int, Mapping[str, float | None]]
+"""Value of each measure by seed."""
+
+
+def _cell(measure: Measure, own: Values, reference: Values, is_reference: bool) -> Cell:
+    mine, others = _known(measure.key, own), _known(measure.key, reference)
+    mean = mean_interval(list(mine.values())) if mine else None
+    if is_reference:
+        return Cell(measure, len(own), mean, None, "")
+    if measure.share:
+        against = paired_difference(mine, others)
+        return Cell(measure, len(own), mean, against, verdict(against, 0.0, EQUAL_POINTS))
+    against = paired_ratio(mine, others)
+    return Cell(measure, len(own), mean, against, verdict(against, 1.0, None))
+
+
+def _known(key: str, values: Values) -> dict[int, float]:
+    return {seed: value for seed, row in values.items() if (value := row[key]) is not None}

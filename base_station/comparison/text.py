@@ -1,0 +1,167 @@
+"""A comparison as text: for a terminal, as LaTeX and as CSV."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from base_station.comparison.measures import MEASURES
+from base_station.comparison.statistics import Interval
+from base_station.comparison.table import Cell, Comparison
+from base_station.store.export import write_csv
+from protocol.files import write_atomically
+
+DASH = "–"
+_TARGETS = ("rounds_to_target", "airtime_to_target_s")
+_LATEX = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
+          "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}  # fmt: skip
+
+
+def headings() -> list[str]:
+    """Titles of the measures with their units."""
+    return [m.title + (f", {m.unit}" if m.unit else "") for m in MEASURES]
+
+
+def mean_text(cell: Cell) -> str:
+    """``0.712 ± 0.010`` and, where some runs have no value, how many have."""
+    if cell.mean is None:
+        return DASH if cell.measure.key not in _TARGETS else f"{DASH} (0 of {cell.runs})"
+    text = f"{cell.mean.mean / cell.measure.per:.{cell.measure.digits}f}"
+    if not math.isnan(cell.mean.low):
+        text += f" ± {cell.mean.half_width / cell.measure.per:.{cell.measure.digits}f}"
+    return text if cell.mean.values == cell.runs else f"{text} ({cell.mean.values} of {cell.runs})"
+
+
+def against_text(cell: Cell) -> str:
+    """Difference in points (``+1.2 [+0.3, +2.1] higher``) or ratio (``0.52 x [0.50, 0.54] lower``); a dash if none."""
+    if cell.against is None:
+        return DASH
+    text = _difference(cell.against) if cell.measure.share else _ratio(cell.against)
+    return f"{text} {cell.verdict}".rstrip()
+
+
+def _difference(interval: Interval) -> str:
+    mean, low, high = (100.0 * v for v in interval[:3])
+    return f"{mean:+.1f}" if math.isnan(low) else f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _ratio(interval: Interval) -> str:
+    if math.isnan(interval.low):
+        return f"{interval.mean:.2f} x"
+    return f"{interval.mean:.2f} x [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def captions(comparison: Comparison) -> list[str]:
+    """How the two tables are to be read."""
+    target = "" if comparison.target is None else f" Target: {comparison.target:.3f} on validation texts."
+    return [
+        f"Mean over seeds ± half the 95 % interval.{target}",
+        f"Against {comparison.reference}, paired by seed: differences in points, costs as ratios, 95 % intervals. "
+        "“equal” only within ±1 point; “open”: more seeds are needed.",
+    ]
+
+
+def print_comparison(comparison: Comparison, stream: TextIO) -> None:
+    """Both tables and the remarks, a line per measure, for a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(file=stream, width=None if stream.isatty() else 200)
+    for caption, cell_text in zip(captions(comparison), (mean_text, against_text), strict=True):
+        rows = comparison.rows if cell_text is mean_text else [r for r in comparison.rows if _is_compared(r.cells)]
+        if not rows:
+            continue
+        table = Table(caption=caption, caption_justify="left")
+        table.add_column("")
+        for row in rows:
+            table.add_column(f"{row.name}" + ("" if all(run.iq for run in row.runs) else "\nno IQ"), justify="right")
+        for index, heading in enumerate(headings()):
+            table.add_row(heading, *(cell_text(row.cells[index]) for row in rows))
+        table.add_row("Runs", *(str(len(row.runs)) for row in rows))
+        console.print(table)
+    for remark in comparison.remarks:
+        console.print(remark, highlight=False)
+
+
+def _is_compared(cells: Sequence[Cell]) -> bool:
+    return any(cell.against is not None for cell in cells)
+
+
+def document(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as plain values, for JSON; what is not known is None."""
+    methods = [
+        {
+            "name": row.name,
+            "runs": [
+                {"run_dir": str(run.directory), "seed": run.seed, "iq": run.iq, **run.values(comparison.target)}
+                for run in row.runs
+            ],
+            "measures": {cell.measure.key: _plain(cell) for cell in row.cells},
+        }
+        for row in comparison.rows
+    ]
+    return {
+        "name": comparison.name, "reference": comparison.reference, "target_accuracy": comparison.target,
+        "methods": methods, "remarks": comparison.remarks,
+    }  # fmt: skip
+
+
+def _plain(cell: Cell) -> dict[str, Any]:
+    kind = "difference" if cell.measure.share else "ratio"
+    return {
+        "mean": _ends(cell.mean), kind: _ends(cell.against), "verdict": cell.verdict, "runs": cell.runs,
+        "values": 0 if cell.mean is None else cell.mean.values,
+    }  # fmt: skip
+
+
+def write_latex(comparison: Comparison, path: Path) -> Path:
+    """A ``tabular`` (booktabs) of means, methods as rows. Raises StorageError."""
+    lines = [
+        f"% {captions(comparison)[0]}",
+        rf"\begin{{tabular}}{{l{'r' * len(MEASURES)}}}",
+        r"\toprule",
+        " & ".join(["Method", *map(_escaped, headings())]) + r" \\",
+        r"\midrule",
+        *(" & ".join([_escaped(row.name), *map(_latex_cell, row.cells)]) + r" \\" for row in comparison.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    write_atomically(path, ("\n".join(lines) + "\n").encode())
+    return path
+
+
+def _latex_cell(cell: Cell) -> str:
+    return mean_text(cell).replace("±", r"$\pm$").replace(DASH, "--")
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def write_tables(comparison: Comparison, directory: Path) -> list[Path]:
+    """``methods.csv``, a line per method and measure, and ``runs.csv``, a line per run. Raises StorageError."""
+    columns = ["method", "measure", "runs", "values", "mean", "low", "high",
+               "against", "difference_or_ratio", "against_low", "against_high", "verdict"]  # fmt: skip
+    methods = [
+        [row.name, cell.measure.key, cell.runs, 0 if cell.mean is None else cell.mean.values, *_ends(cell.mean),
+         comparison.reference, *_ends(cell.against), cell.verdict]
+        for row in comparison.rows for cell in row.cells
+    ]  # fmt: skip
+    runs = [
+        [row.name, run.seed, run.directory.name, "yes" if run.iq else "no", run.sparsity,
+         *run.values(comparison.target).values()]
+        for row in comparison.rows for run in row.runs
+    ]  # fmt: skip
+    keys = ["method", "seed", "run", "iq", "sparsity", *(m.key for m in MEASURES)]
+    return [
+        write_csv(directory / "methods.csv", columns, methods),
+        write_csv(directory / "runs.csv", keys, runs),
+    ]
+
+
+def _ends(interval: Interval | None) -> list[float | None]:
+    if interval is None:
+        return [None, None, None]
+    return [None if math.isnan(end) else end for end in interval[:3]]

@@ -1,0 +1,162 @@
+"""``airtune compare``: experiments, runs or a sweep side by side; what is missing is run first."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploy.options import RUNS
+from protocol.errors import ConfigurationError, RunError
+
+if TYPE_CHECKING:
+    from base_station.comparison.table import Comparison
+    from deploy.sweeps.one_run import Outcome
+    from deploy.sweeps.planned import Plan, PlannedRun
+    from deploy.sweeps.progress import SweepDisplay
+
+_PROGRESS_S = 1.0
+_EXAMPLE = """\
+example: airtune compare runs/demo runs/demo-2
+         airtune compare soft.toml dense.toml --seeds 1,2,3,4,5 --out runs/soft-or-dense
+         airtune compare examples/sweep.toml --jobs 2
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``compare`` to the command line."""
+    parser = subparsers.add_parser(
+        "compare",
+        description="Compare runs, experiments or a sweep; runs that are missing are made first (docs/compare.md).",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "sources", metavar="EXPERIMENT.toml|RUN|SWEEP.toml", nargs="+", type=Path,
+        help="experiment files and run directories, or one sweep file",
+    )  # fmt: skip
+    parser.add_argument(
+        "--set", metavar="TABLE.KEY=VALUE", action="append", default=[], dest="overrides",
+        help="override one key of every experiment; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--seeds", metavar="A,B,C", help="run each experiment with these seeds (its own; the sweep's)")
+    parser.add_argument("--reference", metavar="METHOD", help="what the others are compared with (the first)")
+    parser.add_argument(
+        "--target", metavar="ACCURACY", type=float,
+        help="validation accuracy whose rounds and airtime are told (the reference's last, less a point)",
+    )  # fmt: skip
+    parser.add_argument("--jobs", metavar="N", type=int, help="runs at a time on this machine (one per two cores)")
+    parser.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster instead: its address, auto or local")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="directory of runs, tables and page (runs/NAME)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document at the end; progress on stderr")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan, run what is missing, compare. Raises ConfigurationError, RunError, StorageError, MissingPartError."""
+    from deploy.sweeps.planned import default_out, make_plan
+
+    if args.target is not None and not 0.0 < args.target < 1.0:
+        raise ConfigurationError(f"--target {args.target:g}: must lie between 0 and 1")
+    if args.jobs is not None and args.jobs < 1:
+        raise ConfigurationError(f"--jobs {args.jobs}: must be at least 1")
+    out = args.out if args.out is not None else default_out(args.sources, RUNS)
+    plan = make_plan(args.sources, args.overrides, _seeds(args.seeds), out)
+    reference = args.reference if args.reference is not None else plan.reference
+    if reference is not None and reference not in plan.methods:
+        raise ConfigurationError(f"no method '{reference}' to compare with; there are: {', '.join(plan.methods)}")
+    problems = _run_missing(plan, args, out)
+    comparison = _compare(plan, reference, plan.target if args.target is None else args.target)
+    if comparison is not None:
+        written = _write(comparison, out)
+        _show(comparison, written, args.json)
+    if problems:
+        first = problems[0]
+        raise RunError(
+            f"{len(problems)} of {len(plan.runs)} runs failed; the first: {first.run.directory}: {first.problem}; "
+            "the same command goes on with them"
+        )
+    return 0
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigurationError(f"--seeds {text}: must be whole numbers, by commas, as in 1,2,3") from None
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise ConfigurationError(f"--seeds {text}: seeds must be 0 or more, and each only once")
+    return seeds
+
+
+def _run_missing(plan: Plan, args: argparse.Namespace, out: Path) -> list[Outcome]:
+    """Make the runs that are not complete; those that failed."""
+    from base_station.store.files import storage_errors
+    from deploy.sweeps.progress import open_display
+
+    missing = [run for run in plan.runs if not run.finished]
+    if not missing:
+        return []
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    with open_display(plan.runs, missing, sys.stderr) as display:
+        ended = []
+        for outcome in _outcomes(missing, args, out, display):
+            display.ended(outcome)
+            ended.append(outcome)
+    return [outcome for outcome in ended if outcome.problem]
+
+
+def _outcomes(
+    missing: list[PlannedRun], args: argparse.Namespace, out: Path, display: SweepDisplay
+) -> Iterator[Outcome]:
+    if args.ray is not None:
+        from deploy.sweeps.on_ray import make_runs_on_ray
+
+        return make_runs_on_ray(missing, args.ray, out, display.look, _PROGRESS_S)
+    from deploy.sweeps.local import default_jobs, make_runs
+
+    return make_runs(missing, default_jobs() if args.jobs is None else args.jobs, display.look, _PROGRESS_S)
+
+
+def _compare(plan: Plan, reference: str | None, target: float | None) -> Comparison | None:
+    """Compare what is there; None if nothing is."""
+    from base_station.comparison.measures import read_curve
+    from base_station.comparison.table import compare
+
+    there = {
+        method: [read_curve(run.directory) for run in runs if run.started] for method, runs in plan.methods.items()
+    }
+    present = {method: runs for method, runs in there.items() if runs}
+    if not present:
+        return None
+    return compare(plan.name, present, reference if reference in present else None, target)
+
+
+def _write(comparison: Comparison, out: Path) -> list[Path]:
+    from base_station.comparison.page import write_page
+    from base_station.comparison.text import write_latex, write_tables
+    from base_station.store.files import storage_errors
+
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    return [
+        write_page(comparison, out / "comparison.html"),
+        *write_tables(comparison, out),
+        write_latex(comparison, out / "comparison.tex"),
+    ]
+
+
+def _show(comparison: Comparison, written: list[Path], as_json: bool) -> None:
+    import msgspec
+
+    from base_station.comparison.text import document, print_comparison
+
+    if as_json:
+        print(msgspec.json.encode({**document(comparison), "files": [str(path) for path in written]}).decode())
+        return
+    print_comparison(comparison, sys.stdout)
+    print("written   " + ", ".join(map(str, written)))

@@ -1,0 +1,95 @@
+"""A sweep file: methods and a grid of keys over one experiment, and the seeds."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from protocol.configuration import Name
+from protocol.errors import ConfigurationError
+from protocol.experiment_file import read_toml
+
+Seed = Annotated[int, Meta(ge=0, lt=2**53)]
+Settings = dict[str, Any]
+"""Values by ``table.key``, as ``--set`` takes them."""
+
+
+class SweepTable(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """``[sweep]``: what is swept."""
+
+    name: Name
+    base: str
+    """The experiment file, relative to the sweep file."""
+    seeds: Annotated[list[Seed], Meta(min_length=1)] = field(default_factory=lambda: [1])
+    reference: str | None = None
+    """Method the others are compared with; default: the first."""
+    target_accuracy: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
+    """Validation accuracy whose rounds and airtime are reported; default: the reference's last, less a point."""
+
+
+class MethodTable(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """``[[methods]]``: a named group of settings."""
+
+    name: Name
+    set: Settings = field(default_factory=dict)
+
+
+class Sweep(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """A whole sweep: every method with every combination of the grid, under every seed."""
+
+    sweep: SweepTable
+    methods: list[MethodTable] = field(default_factory=list)
+    grid: dict[str, Annotated[list[Any], Meta(min_length=1)]] = field(default_factory=dict)
+
+    def settings(self) -> Iterator[tuple[str, Settings]]:
+        """Label and settings of every column of the comparison."""
+        for method in self.methods or [MethodTable(name=self.sweep.name)]:
+            for values in product(*self.grid.values()):
+                chosen = dict(zip(self.grid, values, strict=True))
+                label = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in chosen.items())
+                named = method.name if self.methods or not label else ""
+                yield " ".join(filter(None, [named, label])), {**method.set, **chosen}
+
+
+def is_sweep(raw: dict[str, Any]) -> bool:
+    """Whether a TOML document describes a sweep and not an experiment."""
+    return "sweep" in raw
+
+
+def load_sweep(path: Path) -> Sweep:
+    """Read and check a sweep file; the keys it sets are checked with the experiment. Raises ConfigurationError."""
+    raw = read_toml(path)
+    tables: dict[str, Any] = {"sweep": SweepTable, "methods": MethodTable}
+    _reject_unknown(raw, Sweep, str(path))
+    for name, kind in tables.items():
+        entries = raw.get(name, {})
+        for entry in entries if isinstance(entries, list) else [entries]:
+            if isinstance(entry, dict):
+                _reject_unknown(entry, kind, f"{path}: [{name}]")
+    try:
+        sweep = msgspec.convert(raw, Sweep)
+    except msgspec.ValidationError as error:
+        text, marker, place = str(error).partition(" - at `$.")
+        message = f"{place.rstrip('`')}: {text}" if marker else text
+        raise ConfigurationError(f"{path}: {message}") from error
+    names = [label for label, _ in sweep.settings()]
+    twice = next((label for label in names if names.count(label) > 1), None)
+    if twice is not None:
+        raise ConfigurationError(f"{path}: two methods are called '{twice}'")
+    if len(set(sweep.sweep.seeds)) < len(sweep.sweep.seeds):
+        raise ConfigurationError(f"{path}: sweep.seeds: a seed is listed twice")
+    return sweep
+
+
+def _reject_unknown(raw: dict[str, Any], kind: type[Struct], origin: str) -> None:
+    known = [f.name for f in msgspec.structs.fields(kind)]
+    for key in raw:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise ConfigurationError(f"{origin}: unknown key '{key}'; the nearest valid one is '{near}'")

@@ -1,0 +1,173 @@
+import csv
+import math
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_run import make_fake_run
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from base_station.comparison.measures import MEASURES, RunCurve, read_curve
+from base_station.comparison.page import write_page
+from base_station.comparison.statistics import mean_interval, paired_difference, paired_ratio, verdict
+from base_station.comparison.table import compare
+from base_station.comparison.text import document, print_comparison, write_latex, write_tables
+from base_station.store.run_store import RunStore
+from protocol.errors import ConfigurationError
+
+
+def curve(seed=1, accuracy=0.7, airtime_s=2.0, validation=(0.1, 0.4, 0.7), **values):
+    rounds = len(validation)
+    return RunCurve(**{
+        "directory": Path(f"runs/x-seed{seed}"), "seed": seed, "iq": True, "version": "abc", "accuracy": accuracy,
+        "worst_client_accuracy": 0.5, "macro_f1": 0.6, "validation": list(validation),
+        "airtime_s": [airtime_s * (t + 1) / rounds for t in range(rounds)], "air_bits": 1_000_000, "energy_j": 0.02,
+        "latency_s": 4.0, "latency_budget_s": 5.0, "sparsity": 0.5, **values,
+    })  # fmt: skip
+
+
+def cell(comparison, method, key):
+    row = next(row for row in comparison.rows if row.name == method)
+    return next(c for c in row.cells if c.measure.key == key)
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12, unique=True))
+def test_intervals_are_those_of_scipy(values):
+    ours = mean_interval(values)
+    sem = stats.sem(values)
+    if sem > 1e-9:
+        np.testing.assert_allclose(ours[1:3], stats.t.interval(0.95, len(values) - 1, np.mean(values), sem), rtol=1e-6,
+                                   atol=1e-9)  # fmt: skip
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 8))
+def test_a_paired_difference_is_that_of_scipys_paired_t_test(seed, count):
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(2, count))
+    ours = paired_difference(dict(enumerate(a)), {**dict(enumerate(b)), 99: 7.0})
+    low, high = stats.ttest_rel(a, b).confidence_interval(0.95)
+    np.testing.assert_allclose(ours[:3], [np.mean(a - b), low, high], rtol=1e-9, atol=1e-12)
+    assert ours.values == count
+
+
+def test_costs_are_compared_by_their_ratio():
+    ratio = paired_ratio({1: 2.0, 2: 8.0}, {1: 1.0, 2: 2.0})
+    assert ratio.mean == pytest.approx(math.sqrt(8.0))
+    assert ratio.low * ratio.high == pytest.approx(8.0)
+    assert paired_ratio({1: 2.0}, {1: 0.0}) is None
+    assert paired_ratio({1: 2.0}, {2: 1.0}) is None
+
+
+def test_equal_is_said_only_within_one_point():
+    def said(low, high):
+        interval = mean_interval([0.0, 1.0])._replace(low=low, high=high)
+        return verdict(interval, 0.0, 0.01)
+
+    assert said(-0.009, 0.009) == "equal"
+    assert said(0.002, 0.009) == "equal"
+    assert said(0.002, 0.011) == "higher"
+    assert said(-0.03, -0.01) == "lower"
+    assert said(-0.02, 0.001) == "open"
+    assert verdict(mean_interval([3.0]), 0.0, 0.01) == ""
+
+
+def test_methods_are_compared_with_the_reference_over_common_seeds():
+    methods = {
+        "dense": [curve(s, 0.70 + 0.01 * s, 6.0 + s) for s in (1, 2, 3)],
+        "soft": [curve(s, 0.60 + 0.01 * s, (6.0 + s) / 3) for s in (2, 3, 4)],
+    }
+    comparison = compare("x", methods)
+    accuracy, airtime = cell(comparison, "soft", "accuracy"), cell(comparison, "soft", "airtime_s")
+    assert accuracy.mean.mean == pytest.approx(0.63)
+    assert accuracy.against.mean == pytest.approx(-0.10)
+    assert accuracy.against.values == 2
+    assert accuracy.verdict == "lower"
+    assert airtime.against.mean == pytest.approx(1 / 3)
+    assert airtime.verdict == "lower"
+    assert cell(comparison, "dense", "accuracy").against is None
+    assert [c.measure for c in comparison.rows[0].cells] == list(MEASURES)
+    swapped = compare("x", methods, reference="soft")
+    assert cell(swapped, "dense", "accuracy").against.mean == pytest.approx(0.10)
+    with pytest.raises(ConfigurationError, match="no method 'sfot'"):
+        compare("x", methods, reference="sfot")
+
+
+def test_the_target_is_reached_where_the_mean_of_three_rounds_reaches_it():
+    run = curve(validation=(0.0, 0.6, 0.6, 0.6, 0.9), airtime_s=5.0)
+    assert run.smoothed == pytest.approx([0.0, 0.3, 0.4, 0.6, 0.7])
+    assert run.values(0.59)["rounds_to_target"] == 4.0
+    assert run.values(0.59)["airtime_to_target_s"] == pytest.approx(4.0)
+    assert run.values(0.8)["rounds_to_target"] is None
+    assert list(run.values(None)) == [m.key for m in MEASURES]
+    comparison = compare("x", {"a": [run]})
+    assert comparison.target == pytest.approx(0.69)
+    assert cell(comparison, "a", "rounds_to_target").mean.mean == 5.0
+
+
+def test_a_run_is_read_as_its_database_has_it(tmp_path):
+    run = read_curve(make_fake_run(tmp_path / "run"))
+    with RunStore.read(tmp_path / "run") as store:
+        rounds, clients = list(store.rounds()), [c for c in store.clients() if c.weight > 0]
+    assert run.accuracy == 0.6452
+    assert run.worst_client_accuracy is None
+    assert run.airtime_s[-1] == pytest.approx(sum(r.airtime_s for r in rounds))
+    assert run.air_bits == sum(r.air_bits for r in rounds)
+    assert run.latency_s == pytest.approx(np.mean([c.latency_s for c in clients]))
+    assert run.energy_j == pytest.approx(sum(c.transmit_energy_j for c in clients))
+    assert run.version == "0123456789ab"
+
+
+def test_a_reader_is_told_what_spoils_the_comparison(tmp_path):
+    unfinished = read_curve(make_fake_run(tmp_path / "run", done=3))
+    other = curve(2, iq=False, version="def", latency_budget_s=9.0)
+    remarks = " ".join(compare("x", {"a": [unfinished], "b": [other]}).remarks)
+    for part in ("1 of 2 runs are not finished", "no IQ", "different versions", "different latency budgets"):
+        assert part in remarks
+    assert compare("x", {"a": [curve(1)], "b": [curve(2)]}).remarks == []
+
+
+class _Texts(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.texts = []
+
+    def handle_data(self, data):
+        self.texts.append(data.strip())
+
+
+def test_every_form_tells_the_same(tmp_path, capsys):
+    methods = {
+        "soft & co_1": [curve(s, 0.7 + 0.0008 * s) for s in (1, 2)],
+        "dense": [curve(s, 0.7, 6.0, validation=(0.1, 0.2)) for s in (1, 2)],
+    }
+    comparison = compare("x <y>", methods, target=0.3)
+    page = _Texts()
+    page.feed(write_page(comparison, tmp_path / "c.html").read_text())
+    assert "0.701 ± 0.005" in page.texts
+    assert "x <y>" in page.texts
+    latex = write_latex(comparison, tmp_path / "c.tex").read_text()
+    assert r"soft \& co\_1 & 0.701 $\pm$ 0.005" in latex
+    assert r"-- (0 of 2)" in latex
+    assert latex.count(r" \\") == 3
+    _, runs = write_tables(comparison, tmp_path)
+    lines = list(csv.DictReader(runs.open()))
+    assert [line["rounds_to_target"] for line in lines] == ["3.0", "3.0", "", ""]
+    assert float(lines[0]["accuracy"]) == pytest.approx(0.7008)
+    told = document(comparison)
+    assert told["methods"][1]["measures"]["airtime_s"]["ratio"][0] == pytest.approx(3.0)
+    assert told["methods"][1]["measures"]["accuracy"]["verdict"] == "equal"
+    print_comparison(comparison, sys.stdout)
+    printed = capsys.readouterr().out
+    assert "0.701 ± 0.005" in printed
+    assert "3.00 x" in printed
+
+
+def test_one_run_alone_has_no_interval(tmp_path):
+    comparison = compare("x", {"a": [curve(1)]})
+    write_page(comparison, tmp_path / "c.html")
+    assert document(comparison)["methods"][0]["measures"]["accuracy"]["mean"] == [0.7, None, None]
+    assert "0.700 &" in write_latex(comparison, tmp_path / "c.tex").read_text()

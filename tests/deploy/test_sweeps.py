@@ -1,0 +1,141 @@
+import json
+import re
+
+import pytest
+
+from deploy.cli import main
+from deploy.sweeps.local import make_runs
+from deploy.sweeps.planned import default_out, make_plan
+from deploy.sweeps.sweep_file import load_sweep
+from protocol.errors import ConfigurationError
+from fake_run import make_fake_run
+
+EXPERIMENT = """
+[experiment]
+name = "lab"
+rounds = 4
+[clients]
+members = [{ name = "edge-1", mean_snr_db = 20.0 }]
+"""
+SWEEP = """
+[sweep]
+name = "bits"
+base = "lab.toml"
+seeds = [1, 2, 3]
+reference = "frozen quant_bits 8"
+target_accuracy = 0.5
+[[methods]]
+name = "soft"
+[[methods]]
+name = "frozen"
+set = { "training.aggregation" = "freeze-a", "soft.quant_bits" = 4 }
+[grid]
+"soft.quant_bits" = [8, 32]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "lab.toml").write_text(EXPERIMENT)
+    (tmp_path / "sweep.toml").write_text(SWEEP)
+    return tmp_path
+
+
+def test_a_sweep_is_every_method_with_every_value_under_every_seed(folder):
+    plan = make_plan([folder / "sweep.toml"], ["training.local_steps=3"], None, folder / "out")
+    assert list(plan.methods) == [
+        "soft quant_bits 8", "soft quant_bits 32", "frozen quant_bits 8", "frozen quant_bits 32",
+    ]  # fmt: skip
+    assert [run.seed for run in plan.methods["soft quant_bits 32"]] == [1, 2, 3]
+    assert {run.experiment.training.local_steps for run in plan.runs} == {3}
+    frozen = plan.methods["frozen quant_bits 8"][0].experiment
+    assert (frozen.training.aggregation, frozen.soft.quant_bits) == ("freeze-a", 8)
+    assert (plan.reference, plan.target) == ("frozen quant_bits 8", 0.5)
+    assert len({run.directory for run in plan.runs}) == 12
+    seeded = make_plan([folder / "sweep.toml"], [], [7], folder / "out")
+    assert [run.seed for run in seeded.runs] == [7] * 4
+    assert default_out([folder / "sweep.toml"], folder) == folder / "bits"
+
+
+def test_a_run_is_found_again_while_nothing_in_its_experiment_changed(folder):
+    def directories(*overrides):
+        return [run.directory for run in make_plan([folder / "lab.toml"], overrides, [1, 2], folder / "out").runs]
+
+    assert directories() == directories()
+    assert directories("soft.quant_bits=8") == directories()
+    assert not set(directories("soft.quant_bits=4")) & set(directories())
+
+
+def test_experiments_and_runs_of_one_name_are_told_apart_by_what_differs(folder):
+    (folder / "other.toml").write_text(EXPERIMENT.replace("rounds = 4", "rounds = 6"))
+    plan = make_plan([folder / "lab.toml", folder / "other.toml"], [], [1, 2], folder / "out")
+    assert list(plan.methods) == ["lab (rounds 4)", "lab (rounds 6)"]
+    run = make_fake_run(folder / "fake")
+    alone = make_plan([run, folder / "lab.toml"], [], None, folder / "out")
+    assert list(alone.methods) == ["fake", "lab"]
+    assert alone.methods["fake"][0].finished
+    with pytest.raises(ConfigurationError, match=r"two runs of 'fake' have seed 7: .*/fake, .*/fake; leave one out"):
+        make_plan([run, run], [], None, folder / "out")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("seeds =", "seed =", r"unknown key 'seed'; the nearest valid one is 'seeds'"),
+        ("[grid]", "[gird]", r"unknown key 'gird'; the nearest valid one is 'grid'"),
+        ("[1, 2, 3]", "[1, -2]", r"sweep.seeds\[1\]"),
+        ("[1, 2, 3]", "[1, 1]", r"a seed is listed twice"),
+        ('name = "frozen"', 'name = "soft"', r"two methods are called 'soft quant_bits 8'"),
+        ('"soft.quant_bits" = [8, 32]', '"soft.quant_bit" = [8]', r"unknown key 'soft.quant_bit'; the nearest"),
+        ('"soft.quant_bits" = [8, 32]', '"soft.quant_bits" = [8, 9]', r"soft.quant_bits"),
+        ('"soft.quant_bits" = [8, 32]', '"quant_bits" = [8]', r"quant_bits: expected TABLE.KEY=VALUE"),
+        ("frozen quant_bits 8", "thawed", r"no method 'thawed' to compare with"),
+        ('base = "lab.toml"', 'base = "lob.toml"', r"lob.toml: cannot be read"),
+    ],
+)
+def test_a_wrong_sweep_is_refused_by_name(folder, capsys, old, new, said):
+    (folder / "sweep.toml").write_text(SWEEP.replace(old, new))
+    assert main(["compare", str(folder / "sweep.toml"), "--out", str(folder / "out")]) == 2
+    assert re.search(said, capsys.readouterr().err)
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--seeds", "1,x"], "--seeds 1,x: must be whole numbers"),
+        (["--seeds", "1,1"], "each only once"),
+        (["--target", "60"], "--target 60: must lie between 0 and 1"),
+        (["--jobs", "0"], "--jobs 0: must be at least 1"),
+        (["--reference", "x"], "no method 'x' to compare with; there are: fake"),
+    ],
+)
+def test_wrong_options_are_refused(folder, capsys, options, said):
+    run = make_fake_run(folder / "fake")
+    assert main(["compare", str(run), *options, "--out", str(folder / "out")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_finished_runs_are_compared_without_running_anything(folder, capsys):
+    runs = [str(make_fake_run(folder / "a")), str(make_fake_run(folder / "b", clients=6))]
+    assert main(["compare", *runs, "--out", str(folder / "out"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [len(method["runs"]) for method in told["methods"]] == [1, 1]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        "comparison.html", "comparison.tex", "methods.csv", "runs.csv",
+    ]  # fmt: skip
+    assert main(["compare", *runs, "--out", str(folder / "out")]) == 0
+    assert "Airtime to target" in capsys.readouterr().out
+
+
+def test_a_run_that_fails_does_not_stop_the_others(folder):
+    plan = make_plan([folder / "lab.toml"], ['data.source="table"', 'data.path="/nowhere.csv"'], [1, 2], folder / "out")
+    outcomes = list(make_runs(plan.runs, 2, lambda: None, 0.5))
+    assert sorted(outcome.run.seed for outcome in outcomes) == [1, 2]
+    assert all("/nowhere.csv" in outcome.problem for outcome in outcomes)
+
+
+def test_a_sweep_without_methods_is_named_by_its_grid(folder):
+    text = SWEEP[: SWEEP.index("[[methods]]")] + SWEEP[SWEEP.index("[grid]") :]
+    (folder / "sweep.toml").write_text(text)
+    assert [label for label, _ in load_sweep(folder / "sweep.toml").settings()] == ["quant_bits 8", "quant_bits 32"]
