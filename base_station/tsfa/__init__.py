@@ -1,6 +1,7 @@
 """TSFA online: which client gets how many resource blocks and bits this round, and the latency queues.
 
 ``solver.solve`` is the entry point; ``problem`` holds its input and output, ``options`` every grant a client
-could be given, ``search`` the two latency models. Grants are packed by ``knapsack`` where only their size counts
-and by ``placement`` where their place in the band does. Only numpy and the protocol package are imported here.
+could be given, ``search`` the two latency models. Grants are packed ``side_by_side`` (``knapsack``, with the bound of
+``dual``) where only their size counts and by ``placement`` where their place in the band does. Only numpy and the
+protocol package are imported here.
 """

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from base_station.tsfa.dual import SILENT
+from base_station.tsfa.grants import Grants
 from base_station.tsfa.knapsack import OUT_OF_BAND
+from base_station.tsfa.options import Options
 from base_station.tsfa.orders import improve_order, place_in_order
-from base_station.tsfa.packing import SILENT, Packing
 from base_station.tsfa.prices import PriceSearch, search_prices
 from base_station.tsfa.spans import Span, total_units
 from base_station.tsfa.subsets import place_exactly, subset_steps, subset_table
@@ -23,22 +25,45 @@ LARGEST_TABLE = 2**23
 
 
 class PlacementPacker:
-    """Packer of grants that lie at ``rb_first`` to ``rb_last``, (M,) each.
+    """Packer of grants that lie at certain RBs.
 
     Remembers its prices: successive calls are expected to be similar.
     """
 
-    def __init__(
-        self, rb_first: NDArray[np.int64], rb_last: NDArray[np.int64], guard_rb: int, rb_total: int, clients: int
-    ) -> None:
-        self._rb_first, self._rb_last = rb_first, rb_last
+    def __init__(self, options: Options, guard_rb: int, rb_total: int) -> None:
+        self.options = options
         self._guard_rb = guard_rb
+        self._rb_first = np.zeros(0, np.int64) if options.rb_start is None else options.rb_start
+        self._rb_last = self._rb_first + options.rb_count - 1
         self._index = np.full((rb_total, rb_total), SILENT, np.int64)
-        self._index[rb_last, rb_first] = np.arange(len(rb_first))
-        self._prices: NDArray[np.float64] = np.full(clients, np.nan)
+        self._index[self._rb_last, self._rb_first] = np.arange(len(self._rb_first))
+        self._prices: NDArray[np.float64] = np.full(len(options.client), np.nan)
 
-    def __call__(self, units: NDArray[np.int64]) -> Packing:
-        """Place the grants; only clients that could gain anything are looked at."""
+    def best(self, cap_s: float) -> Grants:
+        """Grants of large gain, of those the fewest RBs, with no latency above ``cap_s``."""
+        options = self.options
+        units = options.units_of(options.gains(cap_s), options.rb_count)
+        spans, limit = self._place(units)
+        row = np.array([span.client for span in spans], np.intp)
+        grant = np.array([self._index[span.last, span.first] for span in spans], np.int64)
+        point = options.points(row, grant, cap_s)
+        gain = float(options.gain_at(row, grant, point).sum())
+        proven = limit == int(units[row, grant].sum())
+        gain_limit = gain if proven else options.gain_of(limit) + options.tie
+        return Grants(
+            client=options.client[row],
+            rb_count=options.rb_count[grant],
+            rb_start=self._rb_first[grant],
+            point=point,
+            gain=gain,
+            gain_limit=gain_limit,
+            relaxed_gain=gain_limit,
+            largest_latency_s=float(options.latency_at(row, grant, point).max(initial=options.floor_s)),
+            nearby=lambda _: self,
+        )
+
+    def _place(self, units: NDArray[np.int64]) -> tuple[list[Span], int]:
+        """Spans of clients that could gain anything, and a limit on the sum of all others."""
         active = np.flatnonzero((units > 0).any(axis=1))
         table = np.full((len(active), *self._index.shape), OUT_OF_BAND, np.int64)
         table[:, self._rb_last, self._rb_first] = np.maximum(units[active], 0)
@@ -47,11 +72,7 @@ class PlacementPacker:
             limit = total_units(table, spans)
         else:
             spans, limit = self._place_by_prices(table, active)
-        grant, rb_start = np.full(len(units), SILENT), np.zeros(len(units), np.int64)
-        for span in spans:
-            grant[active[span.client]] = self._index[span.last, span.first]
-            rb_start[active[span.client]] = span.first
-        return Packing(grant, rb_start, limit)
+        return [Span(int(active[span.client]), span.first, span.last) for span in spans], limit
 
     def _place_by_prices(self, table: NDArray[np.int64], active: NDArray[np.intp]) -> tuple[list[Span], int]:
         """Spans, and a limit on the sum of all others."""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from functools import partial
 
 import numpy as np
 
-from base_station.tsfa.knapsack import largest_gain, pack_side_by_side
+from base_station.tsfa.grants import Grants, Packer
 from base_station.tsfa.options import Options, build_options
-from base_station.tsfa.packing import Packer
 from base_station.tsfa.placement import PlacementPacker
 from base_station.tsfa.problem import Allocation, ClientAllocation, ClientInstance, Instance, check_instance
-from base_station.tsfa.search import Grants, search_per_client, search_round
+from base_station.tsfa.search import search_per_client, search_round
+from base_station.tsfa.side_by_side import SideBySide
 
 
 def solve(instance: Instance) -> Allocation:
@@ -24,54 +23,54 @@ def solve(instance: Instance) -> Allocation:
     answer may be a good one and not the best: then ``exact`` is false and ``gap`` says how good.
     Raises ConfigurationError for an instance that makes no sense.
     """
-    check_instance(instance)
     started = time.perf_counter()
+    check_instance(instance)
     per_client = instance.latency_model == "per-client"
     price = np.array([c.queue_s if per_client else 0.0 for c in instance.clients])
-    options = build_options(instance, price)
-    pack = _packer(instance, options)
-    answer = search_per_client(options, pack) if per_client else search_round(options, pack, instance.queue_s)
-    clients = place(instance, answer.grants)
-    objective = objective_of(instance, clients)
-    silent = objective_of(instance, place(instance, _nobody(len(clients))))
-    bound = objective
-    if not answer.exact:
-        bound = min(silent - answer.saving_limit, objective)
-    elif per_client and not instance.placed:
-        bound = min(_lagrangian_bound(instance, options, silent), objective)
-    gap = (objective - bound) / (silent - bound) if silent > bound else 0.0
+    packer = _packer(instance, build_options(instance, price))
+    answer = search_per_client(packer) if per_client else search_round(packer, instance.queue_s)
+    silence = [_silent(client) for client in instance.clients]
+    clients = _granted(instance, silence, answer.grants)
+    objective, silent = objective_of(instance, clients), objective_of(instance, silence)
+    bound = objective if answer.saving_limit <= answer.saving else min(silent - answer.saving_limit, objective)
     return Allocation(
         clients=clients,
         objective=objective,
         lower_bound=bound,
-        gap=gap,
+        gap=(objective - bound) / (silent - bound) if silent > bound else 0.0,
         exact=answer.exact,
         solve_s=time.perf_counter() - started,
     )
 
 
 def _packer(instance: Instance, options: Options) -> Packer:
-    if options.rb_start is None:
-        return partial(pack_side_by_side, guard_rb=instance.guard_rb, rb_total=instance.rb_total)
-    last = options.rb_start + options.rb_count - 1
-    return PlacementPacker(options.rb_start, last, instance.guard_rb, instance.rb_total, len(instance.clients))
+    kind = SideBySide if options.rb_start is None else PlacementPacker
+    return kind(options, instance.guard_rb, instance.rb_total)
 
 
-def place(instance: Instance, grants: Grants) -> list[ClientAllocation]:
+def _silent(client: ClientInstance) -> ClientAllocation:
+    bits, energy = client.curve[0]
+    return ClientAllocation(
+        name=client.name, rb_start=0, rb_count=0, bits=bits, energy=energy, latency_s=client.compute_s
+    )
+
+
+def _granted(instance: Instance, silence: list[ClientAllocation], grants: Grants) -> list[ClientAllocation]:
     """What each client may send; a silent client's start is 0."""
-    rows = (instance.clients, grants.rb_start.tolist(), grants.rb_count.tolist(), grants.point.tolist())
-    placed = []
-    for client, start, count, point in zip(*rows, strict=True):
+    allocated = silence.copy()
+    rows = (grants.client, grants.rb_start, grants.rb_count, grants.point)
+    for index, start, count, point in zip(*(row.tolist() for row in rows), strict=True):
+        client = instance.clients[index]
         bits, energy = client.curve[point]
-        latency = client.compute_s
-        if count:
-            latency = client.compute_s + client.overhead_s + bits / rate_at(client, start, count)
-        placed.append(
-            ClientAllocation(
-                name=client.name, rb_start=start, rb_count=count, bits=bits, energy=energy, latency_s=latency
-            )
+        allocated[index] = ClientAllocation(
+            name=client.name,
+            rb_start=start,
+            rb_count=count,
+            bits=bits,
+            energy=energy,
+            latency_s=client.compute_s + client.overhead_s + bits / rate_at(client, start, count),
         )
-    return placed
+    return allocated
 
 
 def rate_at(client: ClientInstance, rb_start: int, rb_count: int) -> float:
@@ -90,13 +89,3 @@ def objective_of(instance: Instance, clients: list[ClientAllocation]) -> float:
     else:
         latencies = [c.queue_s * a.latency_s for c, a in pairs]
     return math.fsum(energies + latencies)
-
-
-def _nobody(count: int) -> Grants:
-    nothing = np.zeros(count, np.int64)
-    return Grants(nothing, nothing, nothing, gain=0.0, gain_limit=0.0, largest_latency_s=0.0)
-
-
-def _lagrangian_bound(instance: Instance, options: Options, silent: float) -> float:
-    best_gain = options.gain.max(axis=2, initial=0.0)
-    return silent - largest_gain(best_gain, instance.guard_rb, instance.rb_total)
