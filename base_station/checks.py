@@ -30,7 +30,10 @@ def fault_of_ready(ready: Ready, samples: int, compute_s: float) -> str:
     fault = curve_fault(ready.curve)
     if fault:
         return f"its error curve is not one: {fault}"
-    largest = max(ready.curve[0][1], ready.lora_energy, ready.head_energy, ready.exact_energy, ready.residual_energy)
+    largest = max(
+        ready.curve[0][1], ready.lora_energy, ready.head_energy, ready.exact_energy, ready.residual_energy,
+        ready.residual_lost_energy,
+    )  # fmt: skip
     return f"its update energy {largest:.3g} is absurd" if largest > MAX_ENERGY else ""
 
 

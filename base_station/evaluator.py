@@ -13,6 +13,7 @@ from learning.partition import Partition
 from learning.tokens import Tokens, tokenise
 from protocol.adapters import Adapter
 from protocol.configuration import Experiment
+from protocol.folding import Folded
 
 
 class StationEvaluator:
@@ -32,6 +33,10 @@ class StationEvaluator:
     def initial_adapter(self) -> Adapter:
         """The adapter every run of this seed starts from."""
         return self._model.get_adapter()
+
+    def set_folded(self, folded: Folded) -> None:
+        """Judge with these changes of the frozen weights from now on."""
+        self._model.set_folded(folded)
 
     def validate(self, adapter: Adapter) -> Verdict:
         """Judge on the validation texts."""

@@ -8,10 +8,12 @@ from typing import Protocol
 
 from base_station.aggregation import Aggregator
 from base_station.clients import Roster
+from base_station.folding import Folding
 from base_station.progress import Progress
 from base_station.store.run_store import RunStore
 from protocol.adapters import Adapter
 from protocol.configuration import Experiment
+from protocol.folding import Folded
 from radio.interface import BaseStationRadio
 from radio.link_tables import LinkTables
 from radio.modem.mcs import BLOCK_FORMATS
@@ -41,6 +43,9 @@ class Evaluator(Protocol):
     def test(self, adapter: Adapter) -> Verdict:
         """On the test texts, once, at the end."""
 
+    def set_folded(self, folded: Folded) -> None:
+        """Judge with these changes of the frozen weights from now on."""
+
 
 @dataclass(frozen=True)
 class Lab:
@@ -54,6 +59,8 @@ class Lab:
     roster: Roster
     evaluator: Evaluator
     aggregator: Aggregator
+    folding: Folding | None
+    """Only with ``training.aggregation = "exact-fold"``."""
     store: RunStore
     progress: Progress
     numerology: Numerology

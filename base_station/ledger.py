@@ -100,7 +100,7 @@ def _fill_training(record: ClientRoundRecord, ready: Ready) -> None:
     record.unsent_energy = ready.curve[0][1]
     record.lora_energy, record.exact_energy = ready.lora_energy, ready.exact_energy
     record.head_energy, record.residual_energy = ready.head_energy, ready.residual_energy
-    record.residual_lost = ready.residual_lost
+    record.residual_lost, record.residual_lost_energy = ready.residual_lost, ready.residual_lost_energy
     record.cosine_mean, record.cosine_worst = ready.cosine_mean, ready.cosine_worst
 
 

@@ -25,9 +25,12 @@ from base_station.uplink import Uplink
 from base_station.windows import WindowRunner
 from protocol.adapters import Adapter, absurd_value, adapter_to_bytes, zeros_like
 from protocol.errors import UpdateFileError
+from protocol.folding import Folded, with_folded
 from protocol.messages import Encoded, GrantBits, Plan, Ready
 from protocol.steps import reached
+from protocol.update.compression import LAYOUT_OF
 from protocol.update.fragments import join_fragments
+from protocol.update.records import DecodedUpdate
 
 ENERGY_FLOOR = 1e-12
 """Floor of the round's energy scale Ebar."""
@@ -82,15 +85,21 @@ class StationRound:
 
         def send_plan(name: str) -> None:
             committed = self.state.participations.get(name)
-            self.lab.roster.send(name, Plan(self.index, adapter_bytes, committed, self.state.kappa))
-            self.downlink_bits += 8 * len(adapter_bytes)
+            folded = self.lab.folding.message(name) if self.lab.folding else None
+            self.lab.roster.send(name, Plan(self.index, adapter_bytes, committed, self.state.kappa, folded))
+            self.downlink_bits += 8 * (len(adapter_bytes) + (len(folded.data) if folded else 0))
             self.lab.progress.client(name, "training")
+
+        def send_plan_anew(name: str) -> None:
+            if self.lab.folding:
+                self.lab.folding.forget(name)
+            send_plan(name)
 
         clients = self.lab.roster.begin_round()
         for name in clients:
             send_plan(name)
         reached("base-station", "planned", self.index)
-        answers = self.lab.roster.gather(clients, Ready, lambda _, m: m.round_index == self.index, send_plan)
+        answers = self.lab.roster.gather(clients, Ready, lambda _, m: m.round_index == self.index, send_plan_anew)
         for name, message in answers.items():
             fault = fault_of_ready(message, self.lab.samples[name], self.lab.compute_s[name])
             if fault:
@@ -176,33 +185,40 @@ class StationRound:
 
     def _aggregate(self) -> Aggregate:
         """Take what arrived into the global adapter; a silent client keeps its weight and adds nothing."""
+        nothing = DecodedUpdate(zeros_like(self.adapter), (), 0)
+        arrived = {name: self._arrived(name) or nothing for name in self.ready}
         contributions = [
-            Contribution(n, self.weights[n], self._delivered_delta(n) or zeros_like(self.adapter)) for n in self.ready
+            Contribution(name, self.weights[name], update.delta, products=update.products)
+            for name, update in arrived.items()
         ]
         aggregate = self.lab.aggregator.aggregate(self.adapter, contributions, self.lab.scaling)
+        if self.lab.folding:
+            self.lab.folding.add(aggregate.folded, {*self.ready, *self.late} - set(self.lab.roster.left_out))
+            self.lab.evaluator.set_folded(self.lab.folding.folded)
         reached("base-station", "aggregated", self.index)
         return aggregate
 
-    def _delivered_delta(self, name: str) -> Adapter | None:
+    def _arrived(self, name: str) -> DecodedUpdate | None:
         grant = self.link.grants.get(name)
         if grant is None or not grant.arq.fragments or name in self.lab.roster.left_out:
             return None
         try:
-            delta = join_fragments(
+            update = join_fragments(
                 grant.arq.fragments,
                 payload_bytes=self.encoded[name].payload_bits // 8,
                 fragment_bytes=self.lab.experiment.radio.fragment_bytes,
                 base=self.adapter,
                 quant_bits=self.lab.experiment.soft.quant_bits,
-                a_frozen=self.lab.experiment.training.aggregation == "freeze-a",
-            ).delta
-            problem = absurd_value(delta)
+                frozen=self.lab.experiment.training.frozen(self.index),
+                layout=LAYOUT_OF[self.lab.experiment.soft.compression],
+            )
+            problem = absurd_value(update.delta)
         except UpdateFileError as error:
             problem = str(error)
         if problem:
             self.lab.roster.leave_out(name, f"its update was refused: {problem}")
             return None
-        return delta
+        return update
 
     def _commit(self, aggregate: Aggregate, verdict: Verdict, started: float) -> tuple[ServerState, Adapter]:
         """Queues, records, and the one commit that makes the round count."""
@@ -212,11 +228,15 @@ class StationRound:
         record.wall_s, record.stage_wall_s = time.monotonic() - started, self.stage_wall_s
         self.lab.store.commit_round(
             record, clients, self.windows.bursts, self.windows.signals, self.windows.spectra,
-            state=state.to_bytes(), adapter=adapter_to_bytes(aggregate.adapter),
+            state=state.to_bytes(), adapter=adapter_to_bytes(with_folded(aggregate.adapter, self._folded)),
         )  # fmt: skip
         reached("base-station", "committed", self.index)
         self.lab.progress.round_done(record, clients)
         return state, aggregate.adapter
+
+    @property
+    def _folded(self) -> Folded:
+        return self.lab.folding.folded if self.lab.folding else {}
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

@@ -14,6 +14,7 @@ import msgspec
 from base_station.aggregation import AGGREGATORS
 from base_station.clients import Roster
 from base_station.evaluator import StationEvaluator
+from base_station.folding import Folding
 from base_station.lab import Lab
 from base_station.progress import Progress
 from base_station.report import write_report
@@ -31,6 +32,7 @@ from protocol.configuration import Experiment
 from protocol.control import StationControl
 from protocol.errors import PeerLostError, RunError
 from protocol.experiment_file import experiment_to_dict
+from protocol.folding import split_folded
 from protocol.keys import StationKeys
 from protocol.messages import Finish, Welcome
 from protocol.random_streams import derive_seed
@@ -78,7 +80,8 @@ def run_base_station(
         roster = Roster(control, _welcomes(experiment, store, radio, fragment_keys), experiment.clients, progress)
         lab = Lab(
             experiment=experiment, run_id=store.manifest["run_id"], session=secrets.token_hex(8), radio=radio,
-            roster=roster, evaluator=evaluator, aggregator=AGGREGATORS[experiment.training.aggregation](), store=store,
+            roster=roster, evaluator=evaluator, aggregator=AGGREGATORS[experiment.training.aggregation](),
+            folding=Folding({}) if experiment.training.aggregation == "exact-fold" else None, store=store,
             progress=progress, numerology=experiment_numerology(experiment),
             tables=LinkTables.load().of(experiment.radio.codec), scaling=evaluator.scaling,
             samples={name: len(own) for name, own in partition.indices.items()},
@@ -177,8 +180,12 @@ def _starting_point(lab: Lab, evaluator: StationEvaluator) -> tuple[ServerState,
     """State and adapter of the last committed round, or of a fresh start."""
     committed = lab.store.last_committed()
     if committed is not None:
-        _, state, adapter = committed
-        return ServerState.from_bytes(state), adapter_from_bytes(adapter)[0]
+        _, state, tensors = committed
+        adapter, folded = split_folded(adapter_from_bytes(tensors)[0])
+        if lab.folding:
+            lab.folding.folded = folded
+            evaluator.set_folded(folded)
+        return ServerState.from_bytes(state), adapter
     initial = evaluator.initial_adapter()
     verdict = evaluator.validate(initial)
     lab.store.set_fact("initial_accuracy", verdict.accuracy)

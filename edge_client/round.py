@@ -11,18 +11,23 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge_client.memory import RoundMemory
+from edge_client.memory import RememberedRound, RoundMemory
+from edge_client.soft.compression import rank, sendable
 from edge_client.soft.encoding import encode, local_update, new_residual
 from edge_client.soft.importance import head_scale, update_energies
-from edge_client.soft.ranking import Ranking, error_curve, rank
-from protocol.adapters import Adapter, adapter_from_bytes
+from edge_client.soft.ranking import Change, Ranking, error_curve
+from edge_client.soft.turned_residual import turned_residual
+from protocol.adapters import Adapter, Frozen, adapter_from_bytes, zeros_like
 from protocol.configuration import Experiment
 from protocol.errors import ProtocolError
 from protocol.factors import column_overlap
-from protocol.messages import DataGo, Encoded, GrantBits, Plan, Ready, Sent, SoundingGo
-from protocol.random_streams import random_stream
+from protocol.folding import Folded, change_from_bytes, grown, split_folded
+from protocol.messages import DataGo, Encoded, FoldedWeights, GrantBits, Participation, Plan, Ready, Sent, SoundingGo
+from protocol.random_streams import derive_seed, random_stream
 from protocol.steps import reached
+from protocol.update.compression import LAYOUT_OF
 from protocol.update.fragments import cut_fragments, join_fragments
+from protocol.update.records import DecodedUpdate
 from radio.arq import delivered_indices
 from radio.fragments import FragmentTagger
 from radio.interface import ClientRadio
@@ -46,6 +51,9 @@ class Trainer(Protocol):
     scaling: float
     """alpha / r of its LoRA."""
 
+    def set_folded(self, folded: Folded) -> None:
+        """Train on top of these changes of the frozen weights (``exact-fold``)."""
+
     def train(self, adapter: Adapter, round_index: int) -> Trained:
         """Run the round's local steps from ``adapter``; a function of (adapter, round) alone."""
 
@@ -67,22 +75,28 @@ class ClientRound:
         self._round_index = -1
         self._ranking: Ranking | None = None
         self._blocks: list[bytes] = []
+        self._folded: Folded = {}
+        self._folded_round = -1
+        """The plan that brought the last of it."""
 
     def on_plan(self, plan: Plan) -> Ready:
         """Settle what the last round left unsent, train, and say what sending would be worth."""
         started = time.monotonic()
         self._round_index, self._ranking, self._blocks = plan.round_index, None, []
         base, _ = adapter_from_bytes(plan.adapter, "the plan's adapter")
-        residual, lost = self._residual(plan)
+        residual, lost, lost_energy = self._residual(plan, base)
         reached(self._name, "planned", plan.round_index)
+        if plan.folded is not None:
+            self._take_folded(plan.folded, plan.round_index)
         trained = self._trainer.train(base, plan.round_index)
         delta = local_update(base, trained.adapter, residual)
         reached(self._name, "trained", plan.round_index)
         self._memory.remember(plan.round_index, base, delta)
         reached(self._name, "remembered", plan.round_index)
-        energies = update_energies(base, delta, self._trainer.scaling)
+        sent = sendable(delta, self._frozen(plan.round_index))
+        energies = update_energies(base, sent, self._trainer.scaling)
         kappa = head_scale(energies.lora, energies.head) if plan.kappa is None else plan.kappa
-        self._ranking = self._rank(base, delta, kappa)
+        self._ranking = self._rank(base, sent, kappa)
         cosine_mean, cosine_worst = column_overlap(trained.adapter)
         return Ready(
             round_index=plan.round_index,
@@ -97,6 +111,7 @@ class ClientRound:
             cosine_worst=cosine_worst,
             residual_energy=self._energy(base, residual, kappa) if residual else 0.0,
             residual_lost=lost,
+            residual_lost_energy=lost_energy,
             wall_s=time.monotonic() - started,
         )
 
@@ -116,7 +131,7 @@ class ClientRound:
         rng = random_stream(self._experiment.experiment.seed, "rounding", grant.round_index, self._name)
         update = encode(self._ranking, grant.budget_bits, rng)
         self._memory.remember_file(grant.round_index, update.file)
-        fragments = self._cut(update.file, self._ranking.base)
+        fragments = self._cut(update.file, self._ranking.change.base)
         block_bytes = BLOCK_FORMATS[self._experiment.radio.codec].block_bytes
         tagger = FragmentTagger(self._fragment_key, self._run_id, grant.round_index, self._name, block_bytes)
         self._blocks = [block for i, f in enumerate(fragments) for block in tagger.seal(i, f)]
@@ -144,46 +159,71 @@ class ClientRound:
         reached(self._name, "sent", go.window.round_index)
         return Sent(round_index=go.window.round_index, window_index=go.window.index, report=report)
 
+    def _take_folded(self, message: FoldedWeights, round_index: int) -> None:
+        """Bring the frozen weights up to this round. ProtocolError if an earlier change is missing here."""
+        if message.whole:
+            tensors = adapter_from_bytes(message.data, "the plan's folded weights")[0] if message.data else {}
+            self._folded = split_folded(tensors)[1]
+        elif self._folded_round != round_index - 1:
+            raise ProtocolError("this client lacks earlier changes of the frozen weights")
+        else:
+            self._folded = grown(self._folded, change_from_bytes(message.data))
+        self._folded_round = round_index
+        self._trainer.set_folded(self._folded)
+
     def _rank(self, base: Adapter, delta: Adapter, kappa: float) -> Ranking:
-        soft = self._experiment.soft
-        return rank(
-            base, delta, scaling=self._trainer.scaling, importance=soft.importance, quant_bits=soft.quant_bits,
-            kappa=kappa, a_frozen=self._a_frozen,
+        soft, seed = self._experiment.soft, self._experiment.experiment.seed
+        change = Change(
+            base, delta, scaling=self._trainer.scaling, kappa=kappa, quant_bits=soft.quant_bits,
+            frozen=self._frozen(self._round_index), importance=soft.importance,
+            order_seed=derive_seed(seed, "component-order", self._round_index, self._name),
         )  # fmt: skip
+        return rank(soft.compression, change)
 
     def _energy(self, base: Adapter, delta: Adapter, kappa: float) -> float:
         """Energy of ``delta`` as the error curve counts it."""
         energies = update_energies(base, delta, self._trainer.scaling)
         return energies.lora + kappa * energies.head
 
-    def _residual(self, plan: Plan) -> tuple[Adapter | None, bool]:
-        """What the committed round left unsent, and whether this client's memory of it is gone."""
+    def _residual(self, plan: Plan, base: Adapter) -> tuple[Adapter | None, bool, float]:
+        """What the committed round left unsent, as a change of ``base``.
+
+        With it: whether this client's memory of that round is gone, and the energy that ``base`` cannot hold.
+        """
         committed = plan.committed
         if self._experiment.soft.residual == "off":
             self._memory.forget_before(plan.round_index)
-            return None, False
+            return None, False, 0.0
         if committed is None:
-            return None, False
+            return None, False, 0.0
         self._memory.forget_before(committed.round_index)
         remembered = self._memory.recall(committed.round_index)
-        if remembered is None:
-            return None, True
+        arrived = None if remembered is None else self._arrived(remembered, committed)
+        if remembered is None or arrived is None:
+            return None, True, 0.0
+        if self._experiment.training.exact:
+            scaling = self._trainer.scaling
+            residual, lost_energy = turned_residual(remembered.base, remembered.delta, arrived, base, scaling)
+            return residual, False, lost_energy
+        return new_residual(remembered.delta, arrived.delta), False, 0.0
+
+    def _arrived(self, remembered: RememberedRound, committed: Participation) -> DecodedUpdate | None:
+        """What the base station committed of a remembered round; None if its file is gone."""
         delivered = delivered_indices(committed.delivered, committed.fragments)
         if not delivered:
-            return remembered.delta, False
+            return DecodedUpdate(zeros_like(remembered.base), (), 0)
         if remembered.file is None:
-            return None, True
+            return None
         pieces = self._cut(remembered.file, remembered.base)
-        decoded = join_fragments(
+        return join_fragments(
             {i: pieces[i] for i in delivered}, payload_bytes=len(remembered.file),
             fragment_bytes=self._experiment.radio.fragment_bytes, base=remembered.base,
-            quant_bits=self._experiment.soft.quant_bits, a_frozen=self._a_frozen,
+            quant_bits=self._experiment.soft.quant_bits, frozen=self._frozen(committed.round_index),
+            layout=LAYOUT_OF[self._experiment.soft.compression],
         )  # fmt: skip
-        return new_residual(remembered.delta, decoded.delta), False
 
     def _cut(self, file: bytes, base: Adapter) -> list[bytes]:
         return cut_fragments(file, self._experiment.radio.fragment_bytes, base)
 
-    @property
-    def _a_frozen(self) -> bool:
-        return self._experiment.training.aggregation == "freeze-a"
+    def _frozen(self, round_index: int) -> Frozen:
+        return self._experiment.training.frozen(round_index)

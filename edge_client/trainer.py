@@ -13,6 +13,7 @@ from learning.partition import Partition, partition_texts
 from learning.tokens import tokenise
 from protocol.adapters import Adapter
 from protocol.configuration import Experiment
+from protocol.folding import Folded
 
 
 class SharedModel:
@@ -55,6 +56,10 @@ class LocalTrainer:
             device, training.local_steps, training.batch_size, experiment.model.max_tokens,
             experiment.member(name).compute_scale,
         )  # fmt: skip
+
+    def set_folded(self, folded: Folded) -> None:
+        """Train on top of these changes of the frozen weights from now on."""
+        self._model.set_folded(folded)
 
     def train(self, adapter: Adapter, round_index: int) -> Trained:
         """The round's local steps from ``adapter``."""

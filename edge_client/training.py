@@ -46,10 +46,12 @@ def train_local(
 ) -> LocalUpdate:
     """Train ``model`` from ``adapter`` on a client's texts; ``tokens`` and ``labels`` are its own.
 
-    The loss is cross-entropy plus ``orthogonality_weight`` times the orthogonality term.
+    The loss is cross-entropy plus ``orthogonality_weight`` times the orthogonality term over the trained factors;
+    the aggregation and the round say which these are.
     """
     started = time.perf_counter()
     model.set_adapter(adapter)
+    model.freeze(training.frozen(round_index))
     step = _Step(model, training, orthogonality_weight)
     batches = _batches(len(tokens), training, random_stream(seed, "batches", round_index, client))
     with torch.random.fork_rng(devices=[]):

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from learning.assets import model_directory
-from protocol.adapters import A_SUFFIX, Adapter, is_lora
+from protocol.adapters import A_SUFFIX, Adapter, Frozen, is_factor, is_lora
 from protocol.configuration import Experiment, ModelTable
 from protocol.errors import ConfigurationError, DataError
+from protocol.folding import Folded
 from protocol.random_streams import derive_seed, random_stream
 
 HEAD_MODULES = ("classifier", "score", "pre_classifier")
@@ -71,6 +72,8 @@ class AdaptedModel:
         """s = alpha / r."""
         self.directory = directory
         """Where the tokeniser is."""
+        self._frozen_weights: dict[str, torch.Tensor] = {}
+        """Weights of the modules that ``set_folded`` has changed, as they were loaded."""
         self.parameters = {
             _peft_name(name): parameter for name, parameter in network.named_parameters() if parameter.requires_grad
         }
@@ -95,11 +98,21 @@ class AdaptedModel:
                     raise DataError(f"adapter: '{name}' is {adapter[name].shape}, the model's {tuple(parameter.shape)}")
                 parameter.copy_(torch.from_numpy(adapter[name]))
 
-    def train_factors(self, factor_a: bool) -> None:
-        """Let A be trained or keep it fixed (``freeze-a``); B and head are always trained."""
+    def set_folded(self, folded: Folded) -> None:
+        """Put these changes on top of the modules' own frozen weights, in place of any set before."""
+        with torch.no_grad():
+            for name in {**self._frozen_weights, **folded}:
+                layer = self.network.get_submodule(name)
+                weight = layer.base_layer.weight
+                weight.copy_(self._frozen_weights.setdefault(name, weight.detach().clone()))
+                if name in folded:
+                    change = torch.from_numpy(folded[name])
+                    weight += change.T if layer.fan_in_fan_out else change
+
+    def freeze(self, frozen: Frozen) -> None:
+        """Keep one LoRA factor fixed, or none; head and the other factor are trained."""
         for name, parameter in self.parameters.items():
-            if name.endswith(A_SUFFIX):
-                parameter.requires_grad_(factor_a)
+            parameter.requires_grad_(not is_factor(name, frozen))
 
 
 def configure_torch(threads: int) -> None:
@@ -127,7 +140,6 @@ def build_model(experiment: Experiment, classes: int) -> AdaptedModel:
         adapted = _add_lora(network, table)
     model = AdaptedModel(adapted, table.lora_alpha / table.lora_rank, directory)
     model.set_adapter(_initial_adapter(model.get_adapter(), missing, seed))
-    model.train_factors(factor_a=experiment.training.aggregation != "freeze-a")
     adapted.eval()
     return model
 

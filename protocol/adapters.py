@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import safetensors
@@ -25,6 +25,8 @@ Adapter = dict[str, NDArray[np.float32]]
 """Tensor name to float32 array."""
 Scaling = float | Mapping[str, float]
 """``s = alpha / r``: one number, or one per module name."""
+Frozen = Literal["none", "a", "b"]
+"""The factor that is neither trained nor sent in a round."""
 
 A_SUFFIX = ".lora_A.weight"
 B_SUFFIX = ".lora_B.weight"
@@ -81,6 +83,11 @@ def _paired(adapter: Adapter, stem: str, origin: str) -> LoraModule:
 def is_lora(name: str) -> bool:
     """Whether a tensor of this name is a LoRA factor (else it is head)."""
     return name.endswith((A_SUFFIX, B_SUFFIX))
+
+
+def is_factor(name: str, factor: Frozen) -> bool:
+    """Whether a tensor of this name is a LoRA factor of this kind."""
+    return name.endswith({"a": A_SUFFIX, "b": B_SUFFIX}[factor]) if factor != "none" else False
 
 
 def module_scaling(scaling: Scaling, module: str) -> float:

@@ -10,13 +10,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from protocol.adapters import Frozen
 from protocol.errors import ConfigurationError
+from protocol.update.compression import Compression
 
 Positive = Annotated[float, Meta(gt=0.0)]
 NonNegative = Annotated[float, Meta(ge=0.0)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$")]
+Aggregation = Literal["separate", "freeze-a", "alternate", "exact-drop", "exact-fold"]
 CodecName = Literal["ldpc", "ldpc-short", "convolutional"]
 
 
@@ -82,14 +85,30 @@ class TrainingTable(Table, frozen=True, kw_only=True):
     batch_size: Count = 16
     learning_rate: Positive = 0.004
     weight_decay: NonNegative = 0.0
-    aggregation: Literal["separate", "freeze-a", "exact"] = "separate"
+    aggregation: Aggregation = "separate"
+    """How the base station merges updates, and so which factors are trained (docs/algorithms.md, section 3)."""
     threads: Count = 1
     """Torch threads of one client process."""
 
+    def frozen(self, round_index: int) -> Frozen:
+        """The factor that is neither trained nor sent in a round (the first round is 1)."""
+        if self.aggregation == "freeze-a":
+            return "a"
+        if self.aggregation == "alternate":
+            return "b" if round_index % 2 == 0 else "a"
+        return "none"
+
+    @property
+    def exact(self) -> bool:
+        """Whether products are averaged, so that the basis of the factors turns every round."""
+        return self.aggregation in ("exact-drop", "exact-fold")
+
 
 class SoftTable(Table, frozen=True, kw_only=True):
-    """``[soft]``: sparsified orthogonal fine-tuning (docs/algorithms.md, section 2)."""
+    """``[soft]``: sparsified orthogonal fine-tuning (docs/algorithms.md, section 2), and what it is compared with."""
 
+    compression: Compression = "soft"
+    """What of an update is sent under a bit budget (docs/algorithms.md, section 6)."""
     orthogonality_weight: NonNegative = 0.01
     importance: Literal["update-energy", "product-norm"] = "update-energy"
     quant_bits: Literal[4, 8, 16, 32] = 8

@@ -162,5 +162,8 @@ def _check_consistency(experiment: Experiment, origin: str) -> None:
             f"{origin}: channel.carrier_offset_ppm: crystals this far apart move the carrier by "
             f"{offset_hz / 1e3:.0f} kHz; first contact reaches {ACQUISITION_REACH_HZ / 1e3:.0f} kHz"
         )
-    if experiment.training.aggregation == "exact" and experiment.soft.residual == "on":
-        raise ConfigurationError(f'{origin}: training.aggregation = "exact" requires soft.residual = "off"')
+    if experiment.soft.compression == "svd" and experiment.training.aggregation == "separate":
+        raise ConfigurationError(
+            f'{origin}: soft.compression = "svd" sends changes of products, and training.aggregation = "separate" '
+            'averages factors; set it to "exact-drop", "exact-fold", "freeze-a" or "alternate"'
+        )

@@ -71,6 +71,8 @@ class Ready(Message, tag="ready", frozen=True):
     adapter, LoRA plus kappa times head."""
     residual_lost: bool = False
     """The client's own memory of its last committed round is gone; its residual restarts at zero."""
+    residual_lost_energy: NonNegative = 0.0
+    """Energy of the last residual that the turned factors could not hold (``exact-drop``, ``exact-fold``)."""
     wall_s: NonNegative = 0.0
 
 
@@ -138,6 +140,14 @@ class Participation(Struct, frozen=True, forbid_unknown_fields=True):
     fragments: Annotated[int, Meta(ge=0, le=2**20)]
 
 
+class FoldedWeights(Struct, frozen=True, forbid_unknown_fields=True):
+    """What was folded into the frozen weights (``exact-fold``), safetensors; no bytes: nothing."""
+
+    whole: bool
+    """All rounds' sum, (d, k) a module; else the low-rank factors of the last round's change."""
+    data: bytes
+
+
 class Plan(Message, tag="plan", frozen=True):
     """Start of a round: the global adapter and what was committed of the round before."""
 
@@ -147,6 +157,8 @@ class Plan(Message, tag="plan", frozen=True):
     committed: Participation | None
     kappa: Annotated[float, Meta(ge=0.0, le=1e30)] | None
     """Head energy scale; None in the first round: the client sets its own."""
+    folded: FoldedWeights | None = None
+    """Only with ``training.aggregation = "exact-fold"``."""
 
 
 class SoundingGo(Message, tag="sounding-go", frozen=True):

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from edge_client.soft.compression import rank
 from edge_client.soft.encoding import encode
-from edge_client.soft.ranking import Ranking, rank
+from edge_client.soft.ranking import Change, Ranking
 from protocol.adapters import Adapter, zeros_like
 
 SHAPES = {"encoder.query": (9, 12), "encoder.value": (20, 5)}
@@ -45,9 +46,9 @@ def equal(left: Adapter, right: Adapter) -> bool:
 
 
 def ranked(base: Adapter, delta: Adapter, **options) -> Ranking:
-    """Rank with the defaults of the tests: s = 2, kappa = 1, update energy, 8 bits."""
-    defaults = {"scaling": 2.0, "importance": "update-energy", "kappa": 1.0, "quant_bits": 8}
-    return rank(base, delta, **{**defaults, **options})
+    """Rank with the defaults of the tests: SOFT, s = 2, kappa = 1, 8 bits."""
+    compression = options.pop("compression", "soft")
+    return rank(compression, Change(base, delta, **{"scaling": 2.0, "kappa": 1.0, "quant_bits": 8, **options}))
 
 
 def encoded_file(base: Adapter, delta: Adapter, budget_bits: int = 10**6, seed: int = 0, **options) -> bytes:

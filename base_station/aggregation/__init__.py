@@ -1,17 +1,24 @@
 """Aggregation of the clients' delivered changes into the next global adapter (docs/algorithms.md, section 3).
 
-``interface`` holds what goes in and comes out, ``factorwise`` the means of factors (``separate``, ``freeze-a``),
-``exact`` the best rank-r approximation of the mean of products. Pure functions on arrays; imports ``protocol`` only.
+``interface`` holds what goes in and comes out, ``factorwise`` the means of factors (``separate``, ``freeze-a``,
+``alternate``), ``exact`` the best rank-r approximation of the mean of products. Pure functions on arrays; imports
+``protocol`` only.
 """
 
-from base_station.aggregation.exact import ExactAggregator
-from base_station.aggregation.factorwise import FreezeAAggregator, SeparateAggregator
-from base_station.aggregation.interface import Aggregate, Aggregator, Contribution
+from collections.abc import Callable
+from functools import partial
 
-AGGREGATORS: dict[str, type[Aggregator]] = {
+from base_station.aggregation.exact import ExactAggregator
+from base_station.aggregation.factorwise import AlternateAggregator, FreezeAAggregator, SeparateAggregator
+from base_station.aggregation.interface import Aggregate, Aggregator, Contribution
+from protocol.configuration import Aggregation as AggregationName
+
+AGGREGATORS: dict[AggregationName, Callable[[], Aggregator]] = {
     "separate": SeparateAggregator,
     "freeze-a": FreezeAAggregator,
-    "exact": ExactAggregator,
+    "alternate": AlternateAggregator,
+    "exact-drop": partial(ExactAggregator, fold=False),
+    "exact-fold": partial(ExactAggregator, fold=True),
 }
 """By their name in ``training.aggregation``."""
 

@@ -1,4 +1,4 @@
-"""Weighted means of the factors' changes: ``separate``, and ``freeze-a`` where A never changes."""
+"""Weighted means of the factors' changes: ``separate``; ``freeze-a``, ``alternate``: one factor stands still."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ class SeparateAggregator:
         if not contributions:
             return Aggregate({name: value.copy() for name, value in base.items()})
         means = mean_changes(list(base), contributions)
-        bias = change = 0.0
+        bias = energy = change = 0.0
         for module in lora_modules(base):
             s = module_scaling(scaling, module.name)
-            bias += s * _covariance_norm(module, contributions, means)
+            norm = s * _covariance_norm(module, contributions, means)
+            bias, energy = bias + norm, energy + norm**2
             change += s * _mean_change_norm(module, base, contributions, means)
-        return Aggregate(changed(base, means), bias, bias / change if change > 0.0 else 0.0)
+        return Aggregate(changed(base, means), bias, energy, bias / change if change > 0.0 else 0.0)
 
 
 class FreezeAAggregator(SeparateAggregator):
@@ -41,6 +42,20 @@ class FreezeAAggregator(SeparateAggregator):
             for module in lora_modules(base):
                 if np.any(contribution.delta.get(module.a_name, 0.0)):
                     raise ProtocolError(f"client '{contribution.client}': changed '{module.a_name}', which is frozen")
+        return super().aggregate(base, contributions, scaling)
+
+
+class AlternateAggregator(SeparateAggregator):
+    """A averaged in one round, B in the next: the mean of products is exact (the defining step of RoLoRA)."""
+
+    def aggregate(self, base: Adapter, contributions: Sequence[Contribution], scaling: Scaling) -> Aggregate:
+        """See ``Aggregator``. ProtocolError naming a client that changed the factor the others did not."""
+        moved: set[str] = set()
+        for contribution in contributions:
+            for module in lora_modules(base):
+                moved |= {n for n in ("a", "b") if np.any(contribution.delta.get(getattr(module, f"{n}_name"), 0.0))}
+            if len(moved) > 1:
+                raise ProtocolError(f"client '{contribution.client}': A and B are changed in turns, not in one round")
         return super().aggregate(base, contributions, scaling)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from protocol.adapters import Adapter, Scaling, absurd_value, is_lora, shape_mismatch
 from protocol.errors import ProtocolError
+from protocol.update.records import Products
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Contribution:
     """That adapter, if it is not the global one (another rank; ``exact`` only)."""
     scaling: Scaling | None = None
     """Its alpha / r, if it is not the global one (``exact`` only)."""
+    products: Products = field(default_factory=dict)
+    """Further changes of its ``B A``, by module (``exact`` only)."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,14 @@ class Aggregate:
     adapter: Adapter
     covariance: float = 0.0
     """``sum over modules |s C_m|_F``: the bias of averaging factors instead of products."""
+    covariance_energy: float = 0.0
+    """``sum over modules |s C_m|_F^2``."""
     covariance_relative: float = 0.0
     """Over the same sum for the true mean change."""
     dropped_energy: float = 0.0
-    """Energy of the mean product that rank r could not hold."""
+    """Energy of the mean product that rank r could not hold and nobody keeps."""
+    folded: Products = field(default_factory=dict)
+    """What the frozen weights of everybody change by, by module: ``U V``, s included (``exact-fold`` only)."""
 
 
 class Aggregator(Protocol):
@@ -60,8 +67,10 @@ def check_contributions(base: Adapter, contributions: Sequence[Contribution], sa
     if contributions and (abs(total - 1.0) > 1e-6 or any(c.weight < 0.0 for c in contributions)):
         raise ValueError(f"the weights of the ready clients sum to {total}, not to 1")
     for contribution in contributions:
-        if same_shapes and (contribution.base is not None or contribution.scaling is not None):
-            raise ProtocolError(f"client '{contribution.client}': other ranks or alphas need aggregation = \"exact\"")
+        if same_shapes and (contribution.base or contribution.scaling is not None or contribution.products):
+            raise ProtocolError(
+                f"client '{contribution.client}': other ranks or alphas and singular triplets need an exact aggregation"
+            )
         problem = shape_mismatch(contribution.base or base, contribution.delta) or absurd_value(contribution.delta)
         if problem:
             raise ProtocolError(f"client '{contribution.client}': its update is refused: {problem}")

@@ -84,6 +84,8 @@ class ClientRoundRecord(Struct, kw_only=True):
     residual_energy: float = 0.0
     """Energy of the residual the client started the round with, counted like ``update_energy``."""
     residual_lost: bool = False
+    residual_lost_energy: float = 0.0
+    """Energy of the residual that the turned factors of an exact aggregation could not hold."""
     cosine_mean: float = 0.0
     cosine_worst: float = 0.0
     transmit_energy_j: float = 0.0

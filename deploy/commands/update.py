@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from edge_client.soft.compression import COMPRESSORS, rank
 from edge_client.soft.encoding import EncodedUpdate, encode, local_update
 from edge_client.soft.importance import head_scale, update_energies
-from edge_client.soft.ranking import CurvePoint, Ranking, error_curve, rank
-from protocol.adapters import Adapter, adapter_to_bytes, add, lora_modules, read_adapter, shape_mismatch
+from edge_client.soft.ranking import Change, CurvePoint, Ranking, error_curve
+from protocol.adapters import Adapter, Frozen, adapter_to_bytes, add, lora_modules, read_adapter, shape_mismatch
 from protocol.errors import BudgetError, ConfigurationError, DataError, UpdateFileError
 from protocol.files import write_atomically
 from protocol.random_streams import random_stream
@@ -73,6 +74,9 @@ def _add_encode(actions: Any) -> None:
         default="update-energy",
         help="what components are ranked by, per bit (default update-energy)",
     )
+    parser.add_argument(
+        "--compression", choices=tuple(COMPRESSORS), default="soft", help="what is sent under the budget (default soft)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the stochastic rounding (default 0)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -117,16 +121,26 @@ def _ranking(args: argparse.Namespace) -> Ranking:
     delta = local_update(base, trained)
     scaling = _scaling(base, args.alpha, {**base_metadata, **metadata}, str(args.trained))
     energies = update_energies(base, delta, scaling)
-    return rank(
+    change = Change(
         base,
         delta,
         scaling=scaling,
-        importance=args.importance,
         kappa=head_scale(energies.lora, energies.head),
         quant_bits=args.quant_bits,
-        a_frozen=not any(np.any(delta[module.a_name]) for module in lora_modules(base)),
+        frozen=_frozen(delta),
         annotated=True,
+        importance=args.importance,
+        order_seed=args.seed,
     )
+    return rank(args.compression, change)
+
+
+def _frozen(delta: Adapter) -> Frozen:
+    """The factor that did not change in any module."""
+    modules = lora_modules(delta)
+    if not any(np.any(delta[module.a_name]) for module in modules):
+        return "a"
+    return "none" if any(np.any(delta[module.b_name]) for module in modules) else "b"
 
 
 def _scaling(base: Adapter, option: float | None, metadata: Mapping[str, str], origin: str) -> dict[str, float]:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_client.soft.ranking import Ranking
+from edge_client.soft.ranking import RankedRecord, Ranking
 from protocol.adapters import Adapter, adapter_digest
 from protocol.errors import BudgetError
 from protocol.update.files import EnergyTable, Header, header_bytes, write_file
-from protocol.update.records import write_record
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,7 @@ class EncodedUpdate:
     file: bytes
     """At most floor(budget / 8) bytes; empty when nothing was granted."""
     components_sent: int
+    """Units of the scheme's layout: rank components, tiles or triplets, and head rows."""
     components_total: int
     lora_values_sent: int
     lora_values_total: int
@@ -52,32 +52,31 @@ def new_residual(delta: Adapter, committed: Adapter) -> Adapter:
 def encode(ranking: Ranking, budget_bits: int, rng: np.random.Generator) -> EncodedUpdate:
     """Encode the best prefix of at most ``budget_bits``, rounding with draws from ``rng``.
 
-    Equal generators give equal codes for the components that two budgets have in common. A budget of 0 means
-    silence: an empty file. Raises BudgetError for a budget between that and the header.
+    A budget of 0 means silence: an empty file. Raises BudgetError for a budget between that and the header.
     """
-    minimum_bits = 8 * header_bytes(ranking.annotated)
+    annotated = ranking.change.annotated
+    minimum_bits = 8 * header_bytes(annotated)
     if 0 < budget_bits < minimum_bits:
         raise BudgetError(f"a budget of {budget_bits} bits does not hold the header; the minimum is {minimum_bits}")
-    count = ranking.best_prefix(budget_bits)
-    sent = [int(index) for index in ranking.order[:count]]
-    components = ranking.components
-    lora_sent = sum(sum(components.part_sizes(i)) for i in sent if i < components.lora_count)
+    prefix = ranking.best_prefix(budget_bits)
+    sent = ranking.records(prefix, rng)
     return EncodedUpdate(
-        file=_file(ranking, sent, rng) if budget_bits else b"",
-        components_sent=count,
-        components_total=len(components),
-        lora_values_sent=lora_sent,
-        lora_values_total=components.lora_values,
-        unsent_energy=float(ranking.unsent[count]),
+        file=_file(ranking, sent) if budget_bits else b"",
+        components_sent=len(sent),
+        components_total=len(ranking.layout),
+        lora_values_sent=sum(record.lora_values for record in sent),
+        lora_values_total=ranking.layout.lora_values,
+        unsent_energy=float(ranking.unsent[prefix]),
     )
 
 
-def _file(ranking: Ranking, sent: list[int], rng: np.random.Generator) -> bytes:
-    components, bits = ranking.components, ranking.quant_bits
-    records = [write_record(components, i, components.gather(ranking.delta, i), bits, rng) for i in sent]
-    header = Header(bits, components.a_frozen, ranking.annotated, adapter_digest(ranking.base), len(records))
-    if not ranking.annotated:
+def _file(ranking: Ranking, sent: list[RankedRecord]) -> bytes:
+    change, layout, records = ranking.change, ranking.layout, [record.data for record in sent]
+    header = Header(
+        change.quant_bits, change.frozen, change.annotated, adapter_digest(change.base), len(sent), layout.name
+    )
+    if not change.annotated:
         return write_file(header, records)
     sizes = np.array([len(record) for record in records], dtype=np.int64)
-    table = EnergyTable(ranking.total_energy, len(components), ranking.gains[: len(sent)], sizes)
-    return write_file(header, records, table)
+    gains = np.array([record.gain for record in sent])
+    return write_file(header, records, EnergyTable(ranking.total_energy, len(layout), gains, sizes))

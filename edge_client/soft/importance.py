@@ -37,7 +37,7 @@ def update_energies(base: Adapter, delta: Adapter, scaling: Scaling) -> UpdateEn
     """Energies of ``delta`` on top of ``base``."""
     components = Components(base)
     lora = float(_rank_energies(components, base, delta, scaling).sum())
-    head = float(_head_energies(components, delta, kappa=1.0).sum())
+    head = float(head_energies(components, delta, kappa=1.0).sum())
     return UpdateEnergies(lora, head, exact_energy(base, delta, scaling))
 
 
@@ -50,7 +50,7 @@ def component_energies(
     components: Components, base: Adapter, delta: Adapter, scaling: Scaling, kappa: float
 ) -> Energies:
     """Energy of every component's change: ``s^2 |b a - b0 a0|_F^2`` or ``kappa |delta row|^2``."""
-    return np.concatenate([_rank_energies(components, base, delta, scaling), _head_energies(components, delta, kappa)])
+    return np.concatenate([_rank_energies(components, base, delta, scaling), head_energies(components, delta, kappa)])
 
 
 def product_norms(components: Components, base: Adapter, delta: Adapter, scaling: Scaling, kappa: float) -> Energies:
@@ -59,7 +59,7 @@ def product_norms(components: Components, base: Adapter, delta: Adapter, scaling
     for module in components.modules:
         b_square, a_square = _changed_squares(module, base, delta)
         norms.append(module_scaling(scaling, module.name) ** 2 * b_square * a_square)
-    return np.concatenate([*norms, _head_energies(components, delta, kappa)])
+    return np.concatenate([*norms, head_energies(components, delta, kappa)])
 
 
 def rounding_energies(
@@ -71,13 +71,24 @@ def rounding_energies(
     """
     left = []
     for module in components.modules:
-        b_error = rounding_variance(delta[module.b_name].T, quant_bits)
-        a_error = np.zeros(module.rank) if components.a_frozen else rounding_variance(delta[module.a_name], quant_bits)
+        b_error = rounding_variance(delta[module.b_name].T, 32 if components.frozen == "b" else quant_bits)
+        a_error = rounding_variance(delta[module.a_name], 32 if components.frozen == "a" else quant_bits)
         b_square, a_square = _changed_squares(module, base, delta)
         error = b_error * a_square + b_square * a_error + b_error * a_error
         left.append(module_scaling(scaling, module.name) ** 2 * error)
-    heads = [kappa * rounding_variance(head.rows_of(delta), quant_bits) for head in components.heads]
-    return np.concatenate([*left, *heads])
+    return np.concatenate([*left, head_rounding_energies(components, delta, kappa, quant_bits)])
+
+
+def head_energies(components: Components, delta: Adapter, kappa: float) -> Energies:
+    """``kappa |delta row|^2`` of every head row."""
+    rows = [kappa * _squares(head.rows_of(delta).astype(np.float64)) for head in components.heads]
+    return np.concatenate([*rows, np.empty(0)])
+
+
+def head_rounding_energies(components: Components, delta: Adapter, kappa: float, quant_bits: int) -> Energies:
+    """Expected energy that stochastic rounding leaves behind in each head row if it is sent."""
+    rows = [kappa * rounding_variance(head.rows_of(delta), quant_bits) for head in components.heads]
+    return np.concatenate([*rows, np.empty(0)])
 
 
 def _rank_energies(components: Components, base: Adapter, delta: Adapter, scaling: Scaling) -> Energies:
@@ -89,11 +100,6 @@ def _rank_energies(components: Components, base: Adapter, delta: Adapter, scalin
         energy = _squares(db) * _squares(a) + _squares(b0) * _squares(da) + 2.0 * _dots(db, b0) * _dots(a, da)
         energies.append(module_scaling(scaling, module.name) ** 2 * np.maximum(energy, 0.0))
     return np.concatenate(energies)
-
-
-def _head_energies(components: Components, delta: Adapter, kappa: float) -> Energies:
-    rows = [kappa * _squares(head.rows_of(delta).astype(np.float64)) for head in components.heads]
-    return np.concatenate([*rows, np.empty(0)])
 
 
 def _float64(adapter: Adapter, name: str) -> NDArray[np.float64]:

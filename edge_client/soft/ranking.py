@@ -1,57 +1,81 @@
-"""One ranking over all components, and the error curve of its prefixes (docs/algorithms.md, sections 2.4 and 2.6)."""
+"""What every compression scheme gives: prefixes of an update, their sizes, and what each leaves unsent.
+
+The error curve (docs/algorithms.md, section 2.6) is drawn from it, and an update is encoded from it.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.soft.importance import (
-    Energies,
-    Importance,
-    component_energies,
-    product_norms,
-    rounding_energies,
-)
-from protocol.adapters import Adapter, Scaling, absurd_value
-from protocol.errors import DataError
-from protocol.update.components import Components
+from edge_client.soft.importance import Energies, Importance
+from protocol.adapters import Adapter, Frozen, Scaling
 from protocol.update.files import ENTRY_BYTES, header_bytes
 from protocol.update.quantisation import QuantBits
-from protocol.update.records import record_bytes
+from protocol.update.records import Layout
 
 CurvePoint = tuple[int, float]
 """(size of the update in bits, header included; energy that stays unsent)."""
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """Components in the order in which they are sent; prefix j is the first j of them."""
+class Change:
+    """What is to be sent, and how it is counted."""
 
     base: Adapter
     delta: Adapter
-    components: Components
+    """Change of every tensor of ``base``; zero in the frozen factor."""
+    scaling: Scaling
+    kappa: float
+    """Energy of a head value's squared change."""
     quant_bits: QuantBits
-    annotated: bool
-    order: NDArray[np.int64]
-    """Component numbers by falling importance per encoded bit; those that did not change are not in it."""
-    gains: Energies
-    """By which each of them lowers the unsent energy: its energy less its expected quantisation error."""
+    frozen: Frozen = "none"
+    annotated: bool = False
+    """Sizes are those of files with a table of energies (``airtune update``)."""
+    importance: Importance = "update-energy"
+    """What ``soft`` ranks by."""
+    order_seed: int = 0
+    """Decides the order of ``random-components``."""
+
+
+@dataclass(frozen=True)
+class RankedRecord:
+    """One record of an encoded prefix."""
+
+    data: bytes
+    gain: float
+    """By which it lowers the unsent energy (its quantisation error taken off)."""
+    lora_values: int
+
+
+@dataclass(frozen=True)
+class Ranking(ABC):
+    """Prefixes 0 ... n of an update, each holding the values of those before it; prefix 0 is a header alone."""
+
+    change: Change
+    layout: Layout
     file_bytes: NDArray[np.int64]
-    """Size of the update file of prefix j = 0 ... n."""
+    """Size of the update file of each prefix, rising."""
     unsent: Energies
-    """Unsent energy of prefix j = 0 ... n."""
+    """Energy each prefix leaves unsent, expected quantisation error included."""
 
     @property
     def total_energy(self) -> float:
         """Energy of the whole change."""
         return float(self.unsent[0])
 
+    @abstractmethod
+    def records(self, prefix: int, rng: np.random.Generator) -> list[RankedRecord]:
+        """Records of a prefix, the most useful first; draws their rounding from ``rng``."""
+
     def best_prefix(self, budget_bits: int) -> int:
         """Prefix of at most ``budget_bits`` that leaves the least energy unsent; the longest among equals.
 
-        It is the longest that fits, unless coarse quantisation makes the last components of it do harm.
+        It is the longest that fits, unless coarse quantisation makes the last values of it do harm.
         """
         fitting = int(np.searchsorted(8 * self.file_bytes, budget_bits, side="right"))
         if fitting == 0:
@@ -60,59 +84,64 @@ class Ranking:
         return fitting - 1 - int(np.argmin(unsent[::-1]))
 
 
-def rank(
-    base: Adapter,
-    delta: Adapter,
-    *,
-    scaling: Scaling,
-    importance: Importance,
-    kappa: float,
-    quant_bits: QuantBits,
-    a_frozen: bool = False,
-    annotated: bool = False,
-) -> Ranking:
-    """Rank the components of ``delta`` by importance per encoded bit.
+@dataclass(frozen=True)
+class UnitRanking(Ranking):
+    """Whole units in an order; prefix j is the first ``counts[j]`` of them."""
 
-    ``a_frozen``: only columns of B are sent (freeze-a). ``annotated``: sizes are those of files with a table of
-    energies (``airtune update``). Raises DataError if ``delta`` holds NaN, infinities or absurd values.
+    order: NDArray[np.int64]
+    """Numbers of the units, the most useful first."""
+    gains: Energies
+    """By which each of them lowers the unsent energy: its energy less its expected quantisation error."""
+    counts: NDArray[np.int64]
+    write: Callable[[int, np.random.Generator], tuple[bytes, int]]
+    """Record of a unit, and the LoRA values in it."""
+
+    def records(self, prefix: int, rng: np.random.Generator) -> list[RankedRecord]:
+        """See ``Ranking``. Equal generators give equal codes for what two prefixes have in common."""
+        sent = range(int(self.counts[prefix]))
+        return [RankedRecord(*self._written(j, rng)) for j in sent]
+
+    def _written(self, position: int, rng: np.random.Generator) -> tuple[bytes, float, int]:
+        data, values = self.write(int(self.order[position]), rng)
+        return data, float(self.gains[position]), values
+
+
+def rank_units(
+    change: Change,
+    layout: Layout,
+    order: NDArray[np.int64],
+    energies: Energies,
+    errors: Energies,
+    write: Callable[[int, np.random.Generator], tuple[bytes, int]],
+    *,
+    all_or_nothing: bool = False,
+) -> UnitRanking:
+    """Ranking of whole units by number: ``energies`` and expected quantisation ``errors`` of each, sent in ``order``.
+
+    The energies add up. ``all_or_nothing`` leaves no prefix but the empty and the whole one.
     """
-    components = Components(base, a_frozen)
-    _check(delta, components, a_frozen)
-    energies = component_energies(components, base, delta, scaling, kappa)
-    measure = energies
-    if importance == "product-norm":
-        measure = product_norms(components, base, delta, scaling, kappa)
-    sizes = np.array([record_bytes(components, i, quant_bits) for i in range(len(components))], dtype=np.int64)
-    order = _by_importance(components, delta, measure / sizes)
-    errors = rounding_energies(components, base, delta, scaling, kappa, quant_bits)[order]
-    ranked, steps = energies[order], sizes[order] + (ENTRY_BYTES if annotated else 0)
+    sizes = unit_bytes(layout) + (ENTRY_BYTES if change.annotated else 0)
+    ranked, lost = energies[order], errors[order]
     # Summed from the far end, so that the last prefixes keep their small values.
     later = np.append(np.cumsum(ranked[::-1])[::-1], 0.0)
-    return Ranking(
-        base,
-        delta,
-        components,
-        quant_bits,
-        annotated,
-        order,
-        gains=ranked - errors,
-        file_bytes=header_bytes(annotated) + np.append(0, np.cumsum(steps)),
-        unsent=later + np.append(0.0, np.cumsum(errors)),
-    )
+    file_bytes = header_bytes(change.annotated) + np.append(0, np.cumsum(sizes[order]))
+    unsent = later + np.append(0.0, np.cumsum(lost))
+    counts = np.arange(len(order) + 1)
+    if all_or_nothing and len(order) > 1:
+        counts = counts[[0, -1]]
+    return UnitRanking(change, layout, file_bytes[counts], unsent[counts], order, ranked - lost, counts, write)
 
 
-def _check(delta: Adapter, components: Components, a_frozen: bool) -> None:
-    problem = absurd_value(delta)
-    if problem:
-        raise DataError(f"local update: {problem}; the training diverged, lower training.learning_rate")
-    if a_frozen and any(np.any(delta[module.a_name]) for module in components.modules):
-        raise ValueError("freeze-a: A has changed")
+def unit_bytes(layout: Layout) -> NDArray[np.int64]:
+    """Size of every unit's record, for layouts whose records have one size."""
+    bodies = [layout.limit_bytes(unit) for unit in range(layout.lora_units)]
+    heads = [layout.head_bytes(unit) for unit in layout.head_units()]
+    return layout.id_bytes + np.array([*bodies, *heads], dtype=np.int64)
 
 
-def _by_importance(components: Components, delta: Adapter, per_byte: Energies) -> NDArray[np.int64]:
-    """Numbers of the components that changed by falling importance per byte, equal ones in their own order."""
-    changed = [i for i in range(len(components)) if any(np.any(part) for part in components.gather(delta, i))]
-    return np.array(sorted(changed, key=lambda i: (-per_byte[i], i)), dtype=np.int64)
+def by_falling(measure: Energies, units: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``units`` by falling ``measure`` (of every unit), equal ones in their own order."""
+    return units[np.argsort(-measure[units], kind="stable")]
 
 
 def error_curve(ranking: Ranking, points: int = 64) -> list[CurvePoint]:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.adapters import Adapter, LoraModule, is_lora, lora_modules
+from protocol.adapters import Adapter, Frozen, LoraModule, is_lora, lora_modules
 from protocol.errors import DataError
 
+Item = TypeVar("Item")
 Parts = tuple[NDArray[np.float32], ...]
-"""Values of one component, cut where the quantiser starts a new scale: (A row, B column), (B column,) or (row,)."""
+"""Values of one component, cut where the quantiser starts a new scale: those of A's row, B's column or the head row."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,12 @@ def _bias_of(weight: str, adapter: Adapter) -> str | None:
 class Components:
     """The numbered components of a base adapter.
 
-    With ``a_frozen`` (freeze-a) a rank component is its column of B alone. Raises DataError if ``base`` is not an
-    adapter.
+    Of a rank component with a frozen factor only the other factor's part counts. Raises DataError if ``base`` is not
+    an adapter.
     """
 
-    def __init__(self, base: Adapter, a_frozen: bool = False, origin: str = "adapter") -> None:
-        self.a_frozen = a_frozen
+    def __init__(self, base: Adapter, frozen: Frozen = "none", origin: str = "adapter") -> None:
+        self.frozen = frozen
         self.modules = lora_modules(base, origin)
         self.heads = head_tensors(base, origin)
         self._places: list[tuple[Group, int]] = [
@@ -82,11 +84,6 @@ class Components:
         return len(self._places)
 
     @property
-    def id_bytes(self) -> int:
-        """Bytes that hold any component's number."""
-        return max(1, ((len(self) - 1).bit_length() + 7) // 8)
-
-    @property
     def lora_values(self) -> int:
         """LoRA values of the adapter that can be sent."""
         return sum(sum(self.part_sizes(index)) for index in range(self.lora_count))
@@ -96,15 +93,14 @@ class Components:
         group, _ = self._places[index]
         if isinstance(group, HeadTensor):
             return (group.columns,)
-        return (group.outputs,) if self.a_frozen else (group.inputs, group.outputs)
+        return self._sent((group.inputs, group.outputs))
 
     def gather(self, adapter: Adapter, index: int) -> Parts:
         """Values of component ``index``."""
         group, row = self._places[index]
         if isinstance(group, HeadTensor):
             return (group.rows_of(adapter)[row],)
-        column = adapter[group.b_name][:, row]
-        return (column,) if self.a_frozen else (adapter[group.a_name][row], column)
+        return self._sent((adapter[group.a_name][row], adapter[group.b_name][:, row]))
 
     def scatter(self, adapter: Adapter, index: int, parts: Sequence[NDArray[np.float32]]) -> None:
         """Write the values of component ``index`` into ``adapter``."""
@@ -115,6 +111,11 @@ class Components:
             if group.bias_name is not None:
                 adapter[group.bias_name][row] = parts[0][width]
             return
-        adapter[group.b_name][:, row] = parts[-1]
-        if not self.a_frozen:
+        if self.frozen != "b":
+            adapter[group.b_name][:, row] = parts[-1]
+        if self.frozen != "a":
             adapter[group.a_name][row] = parts[0]
+
+    def _sent(self, both: tuple[Item, Item]) -> tuple[Item, ...]:
+        """Of (A's, B's) what is not frozen."""
+        return both[self.frozen == "a" : 2 - (self.frozen == "b")]

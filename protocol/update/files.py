@@ -1,9 +1,10 @@
 """The update file: a header, an optional table of energies, and records in order of rank.
 
-    header   magic "ATUP", version, quant bits, flags, base digest (8 bytes), records, CRC-32    23 bytes
+    header   magic "ATUP", version, quant bits, flags, base digest (8 bytes), records, CRC-32    23 bytes;
+             flags: 1 A frozen, 2 annotated, 4 B frozen, and from 16 on the number of the layout
     table    with flag ANNOTATED: total energy (float64), components of the base (uint32),
              then for each record its energy (float32) and size (uint32)                          12 + 8 n bytes
-    records  component number, scales, codes
+    records  number of the unit, body as the layout says
 
 All numbers are little-endian. The CRC covers every other byte. Files for the radio have no table; those of
 ``airtune update`` have one, so that ``info`` tells energies without the base. Source: ours.
@@ -19,16 +20,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.adapters import Adapter, adapter_digest
+from protocol.adapters import Adapter, Frozen, adapter_digest
 from protocol.errors import UpdateFileError
-from protocol.update.components import Components
+from protocol.update.layouts import LAYOUT_NAMES, make_layout
 from protocol.update.quantisation import QUANT_BITS
-from protocol.update.records import DecodedUpdate, RecordReader
+from protocol.update.records import DecodedUpdate, LayoutName, RecordReader
 
 MAGIC = b"ATUP"
 FORMAT_VERSION = 1
 FLAG_A_FROZEN = 1
 FLAG_ANNOTATED = 2
+FLAG_B_FROZEN = 4
+_FLAG_UNUSED = 8
+LAYOUT_SHIFT = 4
 _HEADER = struct.Struct("<4sBBB8sI")
 _CRC = struct.Struct("<I")
 _TABLE = struct.Struct("<dI")
@@ -36,6 +40,8 @@ _ENTRY = np.dtype([("energy", "<f4"), ("bytes", "<u4")])
 HEADER_BYTES = _HEADER.size + _CRC.size
 TABLE_BYTES = _TABLE.size
 ENTRY_BYTES = _ENTRY.itemsize
+_FROZEN_FLAGS: dict[Frozen, int] = {"none": 0, "a": FLAG_A_FROZEN, "b": FLAG_B_FROZEN}
+_FROZEN = {flag: frozen for frozen, flag in _FROZEN_FLAGS.items()}
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,11 @@ class Header:
     """First bytes of an update file."""
 
     quant_bits: int
-    a_frozen: bool
+    frozen: Frozen
     annotated: bool
     base_digest: bytes
     records: int
+    layout: LayoutName = "components"
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class EnergyTable:
 
     total_energy: float
     components_total: int
+    """Units the base has in this layout."""
     energies: NDArray[np.float64]
     """By which each record lowers the energy that stays unsent (its quantisation error taken off)."""
     sizes: NDArray[np.int64]
@@ -68,7 +76,8 @@ def header_bytes(annotated: bool) -> int:
 
 def write_file(header: Header, records: Sequence[bytes], table: EnergyTable | None = None) -> bytes:
     """Assemble a file; ``table`` exactly when ``header.annotated``."""
-    flags = FLAG_A_FROZEN * header.a_frozen + FLAG_ANNOTATED * header.annotated
+    flags = _FROZEN_FLAGS[header.frozen] | FLAG_ANNOTATED * header.annotated
+    flags |= LAYOUT_NAMES.index(header.layout) << LAYOUT_SHIFT
     start = _HEADER.pack(MAGIC, FORMAT_VERSION, header.quant_bits, flags, header.base_digest, len(records))
     body = b"".join(records)
     if table is not None:
@@ -87,9 +96,12 @@ def read_header(data: bytes) -> Header:
         raise UpdateFileError("update: not an update file")
     if version != FORMAT_VERSION:
         raise UpdateFileError(f"update: format version {version} is not known; this airtune reads {FORMAT_VERSION}")
-    if quant_bits not in QUANT_BITS or flags & ~(FLAG_A_FROZEN | FLAG_ANNOTATED):
+    frozen, layout = flags & (FLAG_A_FROZEN | FLAG_B_FROZEN), flags >> LAYOUT_SHIFT
+    known = frozen in _FROZEN and layout < len(LAYOUT_NAMES) and not flags & _FLAG_UNUSED
+    if quant_bits not in QUANT_BITS or not known:
         raise UpdateFileError("update: the header is damaged")
-    return Header(quant_bits, bool(flags & FLAG_A_FROZEN), bool(flags & FLAG_ANNOTATED), digest, records)
+    annotated = bool(flags & FLAG_ANNOTATED)
+    return Header(quant_bits, _FROZEN[frozen], annotated, digest, records, LAYOUT_NAMES[layout])
 
 
 def check_sum(data: bytes) -> None:
@@ -157,8 +169,8 @@ def _open(data: bytes, base: Adapter) -> tuple[RecordReader, int, int]:
     check_base(header, base)
     if header.annotated:
         read_table(data)
-    components = Components(base, header.a_frozen)
-    return RecordReader(base, components, header.quant_bits), records_start(header), len(data)
+    layout = make_layout(header.layout, base, header.quant_bits, header.frozen)
+    return RecordReader(base, layout), records_start(header), len(data)
 
 
 def _whole_record(reader: RecordReader, data: bytes, position: int) -> int:

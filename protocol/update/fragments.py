@@ -1,7 +1,7 @@
 """Fragments: a file cut for the radio so that each part decodes without the others.
 
 A fragment is two bytes, the offset of the first record that starts in it (0xFFFF: none does), then its piece of
-the file. All fragments but the last are ``fragment_bytes`` long. A component counts when all its bytes arrived,
+the file. All fragments but the last are ``fragment_bytes`` long. A record counts when all its bytes arrived,
 whatever else is missing. Source: ours (docs/algorithms.md, section 2.7).
 """
 
@@ -11,11 +11,11 @@ import struct
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 
-from protocol.adapters import Adapter
+from protocol.adapters import Adapter, Frozen
 from protocol.errors import UpdateFileError
-from protocol.update.components import Components
 from protocol.update.files import HEADER_BYTES, check_base, check_sum, read_header, record_offsets
-from protocol.update.records import DecodedUpdate, RecordReader, record_bytes
+from protocol.update.layouts import make_layout
+from protocol.update.records import DecodedUpdate, Layout, LayoutName, RecordReader
 
 _OFFSET = struct.Struct("<H")
 FRAGMENT_HEADER_BYTES = _OFFSET.size
@@ -50,18 +50,20 @@ def join_fragments(
     fragment_bytes: int,
     base: Adapter,
     quant_bits: int,
-    a_frozen: bool = False,
+    frozen: Frozen = "none",
+    layout: LayoutName = "components",
 ) -> DecodedUpdate:
-    """Decode every component all of whose bytes are in ``fragments`` (index to content).
+    """Decode every record all of whose bytes are in ``fragments`` (index to content).
 
-    ``payload_bytes`` is the size of the whole file. The last fragment may be followed by zero padding. Raises
-    UpdateFileError for anything an encoder with this base, these bits and this size would not have cut.
+    ``payload_bytes`` is the size of the whole file; both sides know the rest from the experiment. The
+    last fragment may be followed by zero padding. Raises UpdateFileError for anything an encoder with this base, these
+    bits and this size would not have cut.
     """
-    components = Components(base, a_frozen)
-    _check_size(payload_bytes, components, quant_bits)
+    units = make_layout(layout, base, quant_bits, frozen)
+    _check_size(payload_bytes, units)
     pieces = {i: _piece(fragments[i], i, payload_bytes, fragment_bytes) for i in sorted(fragments)}
-    _check_header(pieces, base, quant_bits, a_frozen, payload_bytes)
-    reader = RecordReader(base, components, quant_bits)
+    _check_header(pieces, base, units, payload_bytes)
+    reader = RecordReader(base, units)
     for run in _runs(list(pieces)):
         _read_run([pieces[i] for i in run], run[0] * _piece_bytes(fragment_bytes), payload_bytes, reader)
     return reader.decoded()
@@ -83,8 +85,8 @@ def _first_start(starts: Sequence[int], begin: int, end: int) -> int:
     return starts[position] - begin if inside else _NO_START
 
 
-def _check_size(payload_bytes: int, components: Components, quant_bits: int) -> None:
-    limit = HEADER_BYTES + sum(record_bytes(components, i, quant_bits) for i in range(len(components)))
+def _check_size(payload_bytes: int, layout: Layout) -> None:
+    limit = HEADER_BYTES + layout.largest_bytes
     if not 0 <= payload_bytes <= limit:
         raise UpdateFileError(f"update: {payload_bytes} bytes announced; this base has at most {limit}")
 
@@ -100,15 +102,14 @@ def _piece(fragment: bytes, index: int, payload_bytes: int, fragment_bytes: int)
     return int(_OFFSET.unpack_from(fragment)[0]), content
 
 
-def _check_header(
-    pieces: Mapping[int, _Piece], base: Adapter, quant_bits: int, a_frozen: bool, payload_bytes: int
-) -> None:
+def _check_header(pieces: Mapping[int, _Piece], base: Adapter, layout: Layout, payload_bytes: int) -> None:
     if 0 not in pieces:
         return
     offset, content = pieces[0]
     header = read_header(content)
     check_base(header, base)
-    if (header.quant_bits, header.a_frozen, header.annotated) != (quant_bits, a_frozen, False):
+    agreed = (layout.name, layout.quant_bits, layout.components.frozen, False)
+    if (header.layout, header.quant_bits, header.frozen, header.annotated) != agreed:
         raise UpdateFileError("update: the header contradicts the experiment")
     if offset not in (HEADER_BYTES, _NO_START):
         raise UpdateFileError("update: the first record does not follow the header")

@@ -53,15 +53,20 @@ def rounding_variance(rows: Values, bits: int) -> NDArray[np.float64]:
 
     f is the fractional part of value / scale. 0 at 32 bits; the whole square for a row that is sent as zero.
     """
-    if bits == 32:
-        return np.zeros(len(rows))
-    scales = scales_of(rows, bits).astype(np.float64)[:, None]
+    variance: NDArray[np.float64] = rounding_variances(rows, bits).sum(axis=1)
+    return variance
+
+
+def rounding_variances(rows: Values, bits: int) -> NDArray[np.float64]:
+    """The same value by value, (n, values)."""
     values = rows.astype(np.float64)
+    if bits == 32:
+        return np.zeros_like(values)
+    scales = scales_of(rows, bits).astype(np.float64)[:, None]
     steps = np.divide(values, scales, out=np.zeros_like(values), where=scales > 0.0)
     fraction = steps - np.floor(steps)
-    error = np.where(scales > 0.0, scales**2 * fraction * (1.0 - fraction), values**2)
-    variance: NDArray[np.float64] = error.sum(axis=1)
-    return variance
+    error: NDArray[np.float64] = np.where(scales > 0.0, scales**2 * fraction * (1.0 - fraction), values**2)
+    return error
 
 
 def quantise(parts: Sequence[Values], bits: int, rng: np.random.Generator) -> bytes:

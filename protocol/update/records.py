@@ -1,26 +1,27 @@
-"""Records: one component each, in order of rank: its number, its scales, its codes."""
+"""Records: one unit of an update each: its number, then its body.
+
+A *layout* cuts the LoRA part of a change into numbered units; rows of the head follow, the same in every layout.
+Every record tells its own size, so that any stretch of a file can be read from a record's start. Source: ours.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protocol.adapters import Adapter, zeros_like
 from protocol.errors import UpdateFileError
 from protocol.update.components import Components, Parts
 from protocol.update.quantisation import dequantise, encoded_bytes, quantise
 
-
-def record_bytes(components: Components, index: int, quant_bits: int) -> int:
-    """Size of the record of component ``index``."""
-    return components.id_bytes + encoded_bytes(components.part_sizes(index), quant_bits)
-
-
-def write_record(components: Components, index: int, parts: Parts, quant_bits: int, rng: np.random.Generator) -> bytes:
-    """One record; draws its rounding from ``rng``."""
-    return index.to_bytes(components.id_bytes, "little") + quantise(parts, quant_bits, rng)
+LayoutName = Literal["components", "values", "triplets"]
+Products = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""By module name: factors (d, q) and (q, k) of a change of ``B A``."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,121 @@ class DecodedUpdate:
     delta: Adapter
     """Change of every tensor of the base; zero where nothing arrived."""
     components: tuple[int, ...]
-    """Numbers of the components that were decoded, in order of rank."""
+    """Numbers of the units that were decoded, in the order of the file."""
     lora_values: int
     """LoRA values among them."""
+    products: Products = field(default_factory=dict)
+    """Further changes of the modules' products that no change of the factors expresses (singular triplets)."""
+
+
+@dataclass
+class Received:
+    """A change while it is being read."""
+
+    delta: Adapter
+    products: dict[str, list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = field(default_factory=dict)
+    """By module: columns (d,) and rows (k,) whose outer products are added."""
+
+
+class Layout(ABC):
+    """One way to number and write the LoRA part of a change on top of ``components.base``'s adapter."""
+
+    name: ClassVar[LayoutName]
+
+    def __init__(self, components: Components, quant_bits: int) -> None:
+        self.components = components
+        self.quant_bits = quant_bits
+
+    @property
+    @abstractmethod
+    def lora_units(self) -> int:
+        """Number of LoRA units."""
+
+    @property
+    @abstractmethod
+    def lora_values(self) -> int:
+        """LoRA values an update of every unit holds."""
+
+    @abstractmethod
+    def limit_bytes(self, unit: int) -> int:
+        """Size of the largest body of LoRA unit ``unit``."""
+
+    @abstractmethod
+    def body_bytes(self, unit: int, data: bytes, start: int) -> int | None:
+        """Size of the body at ``start`` of ``data``; None if what tells it is cut off. Raises UpdateFileError."""
+
+    @abstractmethod
+    def read(self, unit: int, body: bytes, into: Received) -> int:
+        """Take one body in; the number of LoRA values in it. Raises UpdateFileError for what no encoder writes."""
+
+    def __len__(self) -> int:
+        return self.lora_units + len(self.components) - self.components.lora_count
+
+    @property
+    def id_bytes(self) -> int:
+        """Bytes that hold any unit's number."""
+        return max(1, ((len(self) - 1).bit_length() + 7) // 8)
+
+    @property
+    def largest_bytes(self) -> int:
+        """Size of the records of an update of everything, at most."""
+        bodies = sum(self.limit_bytes(unit) for unit in range(self.lora_units))
+        return len(self) * self.id_bytes + bodies + sum(self.head_bytes(unit) for unit in self.head_units())
+
+    def head_units(self) -> Iterator[int]:
+        """Numbers of the head rows."""
+        return iter(range(self.lora_units, len(self)))
+
+    def head_component(self, unit: int) -> int:
+        """Number of a head row among the components."""
+        return unit - self.lora_units + self.components.lora_count
+
+    def head_bytes(self, unit: int) -> int:
+        """Size of the body of a head row."""
+        return encoded_bytes(self.components.part_sizes(self.head_component(unit)), self.quant_bits)
+
+    def record(self, unit: int, body: bytes) -> bytes:
+        """A record."""
+        return unit.to_bytes(self.id_bytes, "little") + body
+
+    def head_record(self, unit: int, delta: Adapter, rng: np.random.Generator) -> bytes:
+        """Record of a head row; draws its rounding from ``rng``."""
+        parts = self.components.gather(delta, self.head_component(unit))
+        return self.record(unit, quantise(parts, self.quant_bits, rng))
+
+
+class ComponentLayout(Layout):
+    """Rank components as they are: scales and codes of A's row and of B's column."""
+
+    name = "components"
+
+    @property
+    def lora_units(self) -> int:
+        """Rank components."""
+        return self.components.lora_count
+
+    @property
+    def lora_values(self) -> int:
+        """Values of all factors that are sent."""
+        return self.components.lora_values
+
+    def limit_bytes(self, unit: int) -> int:
+        """Always the same size."""
+        return encoded_bytes(self.components.part_sizes(unit), self.quant_bits)
+
+    def body_bytes(self, unit: int, data: bytes, start: int) -> int | None:
+        """Always the same size."""
+        return self.limit_bytes(unit)
+
+    def read(self, unit: int, body: bytes, into: Received) -> int:
+        """Write the values in their places."""
+        sizes = self.components.part_sizes(unit)
+        self.components.scatter(into.delta, unit, dequantise(body, sizes, self.quant_bits))
+        return sum(sizes)
+
+    def write(self, unit: int, parts: Parts, rng: np.random.Generator) -> bytes:
+        """Record of a rank component; draws its rounding from ``rng``."""
+        return self.record(unit, quantise(parts, self.quant_bits, rng))
 
 
 @dataclass
@@ -40,36 +153,45 @@ class RecordReader:
     """Decodes records into a change of ``base``; refuses what no encoder writes."""
 
     base: Adapter
-    components: Components
-    quant_bits: int
-    _delta: Adapter = field(init=False)
+    layout: Layout
+    _into: Received = field(init=False)
     _seen: dict[int, None] = field(init=False, default_factory=dict)
+    _lora_values: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self._delta = zeros_like(self.base)
+        self._into = Received(zeros_like(self.base))
 
     def size_at(self, data: bytes, start: int) -> int | None:
-        """Size of the record at ``start``; None if its number is cut off. UpdateFileError for a false number."""
-        end = start + self.components.id_bytes
-        if end > len(data):
+        """Size of the record at ``start``; None if what tells it is cut off. UpdateFileError for a false number."""
+        body = start + self.layout.id_bytes
+        if body > len(data):
             return None
-        index = int.from_bytes(data[start:end], "little")
-        if index >= len(self.components):
-            raise UpdateFileError(f"update: component {index} does not exist; the base has {len(self.components)}")
-        return record_bytes(self.components, index, self.quant_bits)
+        unit = int.from_bytes(data[start:body], "little")
+        if unit >= len(self.layout):
+            raise UpdateFileError(f"update: component {unit} does not exist; the base has {len(self.layout)}")
+        if unit >= self.layout.lora_units:
+            return self.layout.id_bytes + self.layout.head_bytes(unit)
+        size = self.layout.body_bytes(unit, data, body)
+        return None if size is None else self.layout.id_bytes + size
 
     def read(self, record: bytes) -> None:
-        """Decode one whole record. UpdateFileError for a component seen before and for absurd values."""
-        width = self.components.id_bytes
-        index = int.from_bytes(record[:width], "little")
-        if index in self._seen:
-            raise UpdateFileError(f"update: component {index} appears twice")
-        parts = dequantise(record[width:], self.components.part_sizes(index), self.quant_bits)
-        self.components.scatter(self._delta, index, parts)
-        self._seen[index] = None
+        """Decode one whole record. UpdateFileError for a unit seen before and for absurd values."""
+        width, layout = self.layout.id_bytes, self.layout
+        unit, body = int.from_bytes(record[:width], "little"), record[width:]
+        if unit in self._seen:
+            raise UpdateFileError(f"update: component {unit} appears twice")
+        if unit < layout.lora_units:
+            self._lora_values += layout.read(unit, body, self._into)
+        else:
+            component = layout.head_component(unit)
+            parts = dequantise(body, layout.components.part_sizes(component), layout.quant_bits)
+            layout.components.scatter(self._into.delta, component, parts)
+        self._seen[unit] = None
 
     def decoded(self) -> DecodedUpdate:
         """Everything read so far."""
-        lora: Sequence[int] = [i for i in self._seen if i < self.components.lora_count]
-        values = sum(sum(self.components.part_sizes(i)) for i in lora)
-        return DecodedUpdate(self._delta, tuple(self._seen), values)
+        products = {
+            name: (np.stack([left for left, _ in pairs], axis=1), np.stack([right for _, right in pairs]))
+            for name, pairs in self._into.products.items()
+        }
+        return DecodedUpdate(self._into.delta, tuple(self._seen), self._lora_values, products)

@@ -19,7 +19,7 @@ def rule(request):
 
 def contributions(rule, weights=(0.5, 0.3, 0.2), size=0.1):
     deltas = [random_change(BASE, seed, size) for seed in range(len(weights))]
-    if rule == "freeze-a":
+    if rule in ("freeze-a", "alternate"):
         deltas = [b_only(delta) for delta in deltas]
     return [Contribution(f"c{i}", w, d) for i, (w, d) in enumerate(zip(weights, deltas, strict=True))]
 

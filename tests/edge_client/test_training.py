@@ -53,7 +53,7 @@ def train(
     aggregation: str = "separate",
 ) -> LocalUpdate:  # fmt: skip
     model, adapter = built(lora_dropout, aggregation)
-    training = msgspec.structs.replace(small_experiment().training, local_steps=steps)
+    training = msgspec.structs.replace(small_experiment(aggregation=aggregation).training, local_steps=steps)
     return train_local(model, adapter, *shard(), training, weight, round_index, client, seed=5)
 
 
@@ -124,6 +124,16 @@ def test_frozen_a_stays_and_b_is_trained():
     start = built(0.0, "freeze-a")[1]
     for name, values in update.trained.items():
         assert np.array_equal(values, start[name]) == name.endswith("lora_A.weight")
+
+
+def test_alternating_factors_train_b_in_odd_rounds_and_a_in_even_ones():
+    start = built(0.0, "alternate")[1]
+    begun = {n: v + np.float32(0.01) if n.endswith("lora_B.weight") else v for n, v in start.items()}
+    for round_index, still in ((1, "lora_A.weight"), (2, "lora_B.weight"), (3, "lora_A.weight")):
+        training = small_experiment(aggregation="alternate").training
+        update = train_local(built(0.0, "alternate")[0], begun, *shard(), training, 0.1, round_index, "ann", seed=5)
+        for name, values in update.trained.items():
+            assert np.array_equal(values, begun[name]) == name.endswith(still)
 
 
 @pytest.mark.parametrize("texts", [5, 8, 20])

@@ -145,8 +145,8 @@ def recorded_bursts(run_dir):
     return bursts
 
 
-def test_a_resumed_run_and_an_unbroken_one_agree(tmp_path):
-    unbroken = tiny_experiment(tmp_path, experiment={"rounds": 3})
+def run_unbroken_and_resumed(tmp_path, unbroken):
+    """Three rounds at once, and two rounds resumed for a third."""
     run_lab(unbroken, tmp_path / "unbroken")
     shorter = msgspec.structs.replace(unbroken, experiment=msgspec.structs.replace(unbroken.experiment, rounds=2))
     run_lab(shorter, tmp_path / "broken")
@@ -155,26 +155,57 @@ def test_a_resumed_run_and_an_unbroken_one_agree(tmp_path):
     with sqlite3.connect(tmp_path / "broken" / "run.sqlite") as database:
         database.execute("DELETE FROM facts WHERE name IN ('finished', 'summary')")
     run_lab(unbroken, tmp_path / "broken", resume=True)
+
+
+def test_a_resumed_run_and_an_unbroken_one_agree(tmp_path):
+    run_unbroken_and_resumed(tmp_path, tiny_experiment(tmp_path, experiment={"rounds": 3}))
     assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
 
 
-@pytest.mark.parametrize("aggregation", ["freeze-a", "exact"])
-def test_the_other_aggregations_learn_over_the_radio(tmp_path, aggregation):
-    residual = "off" if aggregation == "exact" else "on"
+def test_a_resumed_run_has_the_same_folded_weights_and_says_them_anew(tmp_path):
+    tables = {"training": {"aggregation": "exact-fold"}, "radio": {"driver": "abstract"}}
+    run_unbroken_and_resumed(tmp_path, tiny_experiment(tmp_path, experiment={"rounds": 3}, **tables))
+    adapters, bits = [], []
+    for name in ("unbroken", "broken"):
+        with RunStore.read(tmp_path / name) as store:
+            adapters.append(store.last_committed()[2])
+            bits.append([r.downlink_bits for r in store.rounds()])
+    assert adapters[0] == adapters[1]
+    assert any(name.endswith(".folded.weight") for name in adapter_from_bytes(adapters[0])[0])
+    assert bits[0][:2] == bits[1][:2]
+    assert bits[0][2] < bits[1][2]
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "compression", "residual"),
+    [
+        ("freeze-a", "factor-top-k", "off"), ("alternate", "svd", "on"), ("exact-drop", "soft", "on"),
+        ("exact-fold", "svd", "on"), ("separate", "dense", "off"), ("separate", "magnitude-top-k", "on"),
+    ],
+)  # fmt: skip
+def test_the_other_aggregations_and_compressions_learn(tmp_path, aggregation, compression, residual):
     experiment = tiny_experiment(
         tmp_path,
         client_count=3,
-        experiment={"rounds": 4},
+        experiment={"rounds": 3},
         training={"aggregation": aggregation, "local_steps": 10, "learning_rate": 0.02},
-        soft={"residual": residual},
+        soft={"compression": compression, "residual": residual},
         tsfa={"latency_model": "round"},
+        radio={"driver": "abstract"},
     )  # fmt: skip
-    summary, _ = run_lab(experiment, tmp_path / "run")
+    summary, progress = run_lab(experiment, tmp_path / "run")
     with RunStore.read(tmp_path / "run") as store:
-        rounds = list(store.rounds())
+        rounds, clients = list(store.rounds()), list(store.clients())
+    assert not progress.warnings
     assert rounds[-1].loss < rounds[0].loss
     assert summary["uplink_payload_bits"] > 0
-    assert all(r.covariance == 0.0 for r in rounds)
+    assert all(r.covariance == 0.0 for r in rounds) == (aggregation != "separate")
+    assert all(c.residual_energy == 0.0 for c in clients) == (residual == "off")
+    assert any(c.residual_lost_energy > 0.0 for c in clients) == ("exact" in aggregation and residual == "on")
+    # The first round's rest reaches nobody before the second plan.
+    bits = [r.downlink_bits for r in rounds]
+    assert all(later > bits[0] for later in bits[1:]) == (aggregation == "exact-fold")
+    assert any(r.aggregation_dropped > 0.0 for r in rounds) == (aggregation == "exact-drop")
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path):

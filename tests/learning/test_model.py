@@ -165,10 +165,13 @@ def test_the_initial_adapter_changes_no_logits_and_depends_on_the_seed(saved_cla
         assert np.any(one[name]) != name.endswith((".lora_B.weight", ".bias"))
 
 
-def test_frozen_a_keeps_a_out_of_training_but_in_the_adapter(saved_classifier):
-    model = build_model(experiment(training={"aggregation": "freeze-a"}, source="local", path=str(saved_classifier)), 4)
-    assert any(name.endswith("lora_A.weight") for name in model.get_adapter())
-    assert not any(p.requires_grad for name, p in model.parameters.items() if name.endswith("lora_A.weight"))
+def test_a_frozen_factor_is_out_of_training_but_in_the_adapter(saved_classifier):
+    model = build_model(experiment(source="local", path=str(saved_classifier)), 4)
+    names = set(model.get_adapter())
+    for frozen, ending in (("a", "lora_A.weight"), ("b", "lora_B.weight"), ("none", "nothing")):
+        model.freeze(frozen)
+        still = {name for name, p in model.parameters.items() if not p.requires_grad}
+        assert still == {name for name in names if name.endswith(ending)}
 
 
 def test_a_new_model_runs_without_any_dropout(saved_classifier):

@@ -60,7 +60,10 @@ def test_overrides_take_numbers_text_and_lists(tmp_path):
         (("distance_m = 10.0", "distance_m = nan"), "distance_m"),
         (("distance_m = 10.0", "distance_m = inf"), r"members\[0\]\.distance_m: inf is not"),
         (("= 3", "= 3\n[radio]\ntx_power_dbm = nan"), r"radio\.tx_power_dbm: nan is not"),
-        (("= 3", '= 3\naggregation = "exact"'), r'requires soft\.residual = "off"'),
+        (
+            ("[training]", '[soft]\ncompression = "svd"\n[training]'),
+            r'soft\.compression = "svd" sends changes of products',
+        ),
         (("= 3", '= 3\n[model]\nsource = "local"'), "belong together"),
         (("= 3", "= 3\n[radio]\nfragment_bytes = 65536"), r"radio\.fragment_bytes: .*<= 65535"),
         (("= 3", "= 3\n[channel]\nminimum_fade_db = 40.0"), r"channel\.minimum_fade_db: .*<= 0"),

@@ -54,7 +54,7 @@ def test_coarser_files_return_the_change_to_one_step(bits):
 
 def test_frozen_a_halves_the_file_and_leaves_a_alone():
     delta = b_only(DELTA)
-    frozen = encoded_file(BASE, delta, quant_bits=32, a_frozen=True)
+    frozen = encoded_file(BASE, delta, quant_bits=32, frozen="a")
     assert equal(decode_file(frozen, BASE).delta, delta)
     a_values = sum(v.size for n, v in BASE.items() if "lora_A" in n)
     assert len(frozen) == len(encoded_file(BASE, DELTA, quant_bits=32)) - 4 * a_values
@@ -120,7 +120,7 @@ def test_a_component_sent_twice_and_one_that_does_not_exist_are_refused():
     file = encoded_file(BASE, DELTA)
     header, offsets = read_header(file), record_offsets(file, BASE)
     first = file[offsets[0] : offsets[1]]
-    twice = Header(header.quant_bits, False, False, header.base_digest, 2)
+    twice = Header(header.quant_bits, "none", False, header.base_digest, 2)
     with pytest.raises(UpdateFileError, match="twice"):
         decode_file(write_file(twice, [first, first]), BASE)
     beyond = len(Components(BASE))
@@ -132,13 +132,13 @@ def test_a_component_sent_twice_and_one_that_does_not_exist_are_refused():
 def test_a_header_that_promises_other_records_is_refused():
     file = encoded_file(BASE, DELTA)
     header = read_header(file)
-    wrong = Header(header.quant_bits, False, False, header.base_digest, header.records + 1)
+    wrong = Header(header.quant_bits, "none", False, header.base_digest, header.records + 1)
     with pytest.raises(UpdateFileError, match="number of records"):
         decode_file(write_file(wrong, [file[HEADER_BYTES:]] + [b""] * header.records), BASE)
 
 
 def test_a_huge_record_count_allocates_nothing():
-    header = Header(8, False, True, b"12345678", 3)
+    header = Header(8, "none", True, b"12345678", 3)
     table = EnergyTable(1.0, 9, np.zeros(3), np.zeros(3, np.int64))
     file = bytearray(write_file(header, [b"", b"", b""], table))
     file[15:19] = b"\xff\xff\xff\xff"

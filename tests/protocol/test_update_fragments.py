@@ -79,10 +79,10 @@ def test_zero_padding_after_the_last_fragment_is_ignored_and_other_padding_refus
 
 
 def test_an_update_of_frozen_a_decodes_without_its_header():
-    file = encoded_file(BASE, b_only(DELTA), a_frozen=True)
+    file = encoded_file(BASE, b_only(DELTA), frozen="a")
     fragments = dict(enumerate(cut_fragments(file, 64, BASE)))
     del fragments[0]
-    got = joined(fragments, file, 64, a_frozen=True)
+    got = joined(fragments, file, 64, frozen="a")
     assert got.components
     assert not any(np.any(v) for n, v in got.delta.items() if "lora_A" in n)
 
@@ -102,7 +102,7 @@ def test_the_header_is_checked_when_it_arrives():
     with pytest.raises(UpdateFileError, match="contradicts the experiment"):
         joined(first, file, 64, bits=16)
     with pytest.raises(UpdateFileError, match="contradicts the experiment"):
-        joined(first, file, 64, a_frozen=True)
+        joined(first, file, 64, frozen="a")
 
 
 def test_an_announced_size_or_index_beyond_the_base_is_refused():
