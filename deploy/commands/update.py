@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from base_station.aggregation import AGGREGATORS, Contribution
 from edge_client.soft.compression import COMPRESSORS, rank
 from edge_client.soft.encoding import EncodedUpdate, encode, local_update
 from edge_client.soft.importance import head_scale, update_energies
@@ -176,8 +177,15 @@ def _decode(args: argparse.Namespace) -> None:
         decoded = decode_file(_read(args.update), base)
     except UpdateFileError as error:
         raise UpdateFileError(f"{args.update}: {error}") from error
-    write_atomically(args.out, adapter_to_bytes(add(base, decoded.delta), metadata))
-    _print({"out": str(args.out), "components": len(decoded.components)}, args.json)
+    adapter, dropped = add(base, decoded.delta), 0.0
+    if decoded.products:  # singular triplets: the nearest factors of the base's rank
+        update = Contribution("update", 1.0, decoded.delta, products=decoded.products)
+        scaling = _scaling(base, None, metadata, str(args.base))
+        aggregate = AGGREGATORS["exact-drop"]().aggregate(base, [update], scaling)
+        adapter, dropped = aggregate.adapter, aggregate.dropped_energy
+    write_atomically(args.out, adapter_to_bytes(adapter, metadata))
+    said = {"out": str(args.out), "components": len(decoded.components), "dropped_energy": dropped}
+    _print(said, args.json)
 
 
 def _info(args: argparse.Namespace) -> None:
@@ -192,6 +200,7 @@ def _info(args: argparse.Namespace) -> None:
             "bits": 8 * len(data),
             "components": header.records,
             "components_total": table.components_total,
+            "layout": header.layout,
             "quant_bits": header.quant_bits,
             "base": header.base_digest.hex(),
             "total_energy": table.total_energy,

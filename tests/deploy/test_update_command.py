@@ -11,8 +11,10 @@ import safetensors.numpy
 from adapter_support import b_only, equal, random_base, random_change
 
 from deploy.commands import update
-from protocol.adapters import adapter_to_bytes, add, read_adapter
+from edge_client.soft.compression import COMPRESSORS
+from protocol.adapters import adapter_to_bytes, add, lora_modules, read_adapter
 from protocol.errors import AirtuneError, BudgetError, ConfigurationError, DataError, StorageError, UpdateFileError
+from protocol.update.compression import LAYOUT_OF
 
 BASE = random_base()
 DELTA = random_change(BASE)
@@ -129,6 +131,26 @@ def test_a_trained_adapter_with_the_same_a_is_sent_in_half_the_bits(files, capsy
     decode(files)
     got, _ = read_adapter(files / "R")
     assert all(np.allclose(got[n], BASE[n] + b_only(DELTA)[n], atol=1e-6) for n in BASE)
+
+
+@pytest.mark.parametrize("scheme", sorted(COMPRESSORS))
+def test_every_scheme_writes_a_file_that_decodes_by_itself(files, capsys, scheme):
+    encode(files, AMPLE_BITS, "--compression", scheme, "--quant-bits", 32, "--json")
+    encoded = document(capsys)
+    said = info(files, capsys)
+    assert said["layout"] == LAYOUT_OF[scheme]
+    assert said["bits"] == encoded["bits"] == 8 * (files / "U").stat().st_size
+    assert said["kept_energy"] == pytest.approx(encoded["kept_energy"], rel=1e-4)
+    capsys.readouterr()
+    assert airtune("decode", files / "U", "--base", files / "G", "--out", files / "R", "--json") == 0
+    assert document(capsys)["dropped_energy"] == pytest.approx(0.0, abs=1e-8)
+    got, trained = read_adapter(files / "R")[0], add(BASE, DELTA)
+    for m in lora_modules(BASE):
+        assert got[m.b_name] @ got[m.a_name] == pytest.approx(trained[m.b_name] @ trained[m.a_name], abs=2e-5)
+    for budget in (300, 2000, 6000):
+        encode(files, budget, "--compression", scheme)
+        assert (files / "U").stat().st_size <= budget // 8
+        assert info(files, capsys)["curve"][-1][0] in (0, 8 * (files / "U").stat().st_size)
 
 
 def test_an_unchanged_adapter_gives_an_empty_update(files, capsys):
