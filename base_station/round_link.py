@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from base_station.channel import Carrier, ChannelMeasurement, received_cap_db
 from base_station.lab import Lab
@@ -10,6 +10,7 @@ from base_station.sounding import Silence, Sounder
 from base_station.state import ServerState
 from base_station.uplink import UplinkGrant
 from base_station.windows import WindowRunner
+from protocol.configuration import RadioTable
 from protocol.steps import reached
 from radio.adaptation import GrantLink, LinkState, after_silence
 from radio.arq import ArqTracker
@@ -48,12 +49,9 @@ class RoundLink:
 
     def rate_places(self) -> None:
         """Rates of every place in the band, power capped against the weakest client that can be heard."""
-        alone = PowerLimits(self._radio.psd_cap_db)
-        present = [name for name in self.channels if name not in self._lab.roster.left_out]
-        heard = [name for name in present if self._placed_rates(name, alone).heard]
-        snr_db = (self.channels[name].reference_snr_db for name in heard)
-        limits = PowerLimits(self._radio.psd_cap_db, received_cap_db(snr_db, self._radio.max_power_spread_db))
-        self.rates = {name: self._placed_rates(name, limits) for name in heard}
+        present = {name: c for name, c in self.channels.items() if name not in self._lab.roster.left_out}
+        offsets = {name: self.offset_db(name) for name in present}
+        self.rates = capped_rates(self._rule, present, self._radio, offsets, self.silence.barred)
 
     def offset_db(self, name: str) -> float:
         """What the round takes off a client's SINR before its first burst."""
@@ -85,6 +83,20 @@ class RoundLink:
             links[name] = after_silence(links[name], self._radio.target_block_error_rate, self._radio.snr_margin_db)
         return links
 
-    def _placed_rates(self, name: str, limits: PowerLimits) -> PlacedRates:
-        reference_db = self.channels[name].fine_sinr_db
-        return placed_rates(self._rule, reference_db, limits, self.offset_db(name), self.silence.barred)
+
+def capped_rates(
+    rule: LinkRule, channels: Mapping[str, ChannelMeasurement], radio: RadioTable, offsets_db: Mapping[str, float],
+    barred: Sequence[int],
+) -> dict[str, PlacedRates]:  # fmt: skip
+    """Rates of every place in the band of the clients that can be heard, power capped against the weakest of them.
+
+    ``offsets_db``: what link adaptation takes off each one's SINR. No grant may contain a ``barred`` RB.
+    """
+
+    def placed(name: str, limits: PowerLimits) -> PlacedRates:
+        return placed_rates(rule, channels[name].fine_sinr_db, limits, offsets_db[name], barred)
+
+    heard = [name for name in channels if placed(name, PowerLimits(radio.psd_cap_db)).heard]
+    snr_db = (channels[name].reference_snr_db for name in heard)
+    limits = PowerLimits(radio.psd_cap_db, received_cap_db(snr_db, radio.max_power_spread_db))
+    return {name: placed(name, limits) for name in heard}

@@ -25,6 +25,7 @@ COMMANDS = {
     "base-station": "run the base station of an experiment; clients join over the network",
     "client": "run one or several clients of an experiment",
     "keys": "make the key files of an experiment",
+    "plan": "choose LoRA rank and V before training (TSFA offline)",
     "allocate": "decide resource blocks and bits of one round (TSFA online)",
     "update": "encode, decode and inspect updates as files (SOFT)",
     "link": "measure the radio link, or look at a burst of a run",

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from protocol.configuration import Experiment
 from protocol.errors import RunError
-from protocol.experiment_file import load_experiment
+from protocol.experiment_file import asks_for_plan, experiment_tables, load_experiment
+
+if TYPE_CHECKING:
+    from base_station.planning.terms import RankPlan
 
 RUNS = Path("runs")
 
@@ -38,6 +42,15 @@ def add_resume(parser: argparse.ArgumentParser) -> None:
 def experiment_of(args: argparse.Namespace) -> Experiment:
     """The experiment that ``add_experiment``'s arguments describe. Raises ConfigurationError."""
     return load_experiment(args.experiment, args.overrides)
+
+
+def planned_experiment_of(args: argparse.Namespace) -> tuple[Experiment, RankPlan | None]:
+    """The same with ``model.lora_rank = "auto"`` planned first (docs/plan.md); the plan, if there is one."""
+    if not asks_for_plan(experiment_tables(args.experiment, args.overrides)):
+        return experiment_of(args), None
+    from deploy.planning.auto import load_planned
+
+    return load_planned(args.experiment, args.overrides)
 
 
 def run_directory(name: str, out: Path | None, resume: bool) -> Path:

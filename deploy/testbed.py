@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploy.launcher import ClientProcesses, client_command, client_environment, client_groups
 from deploy.progress import ClosableProgress, open_progress
@@ -19,12 +19,17 @@ from protocol.configuration import Experiment
 from protocol.experiment_file import experiment_to_dict
 from protocol.keys import StationKeys, load_station_keys, make_keys
 
+if TYPE_CHECKING:
+    from base_station.planning.terms import RankPlan
 
-def run_testbed(experiment: Experiment, run_dir: Path, *, resume: bool, as_json: bool) -> int:
+
+def run_testbed(
+    experiment: Experiment, run_dir: Path, *, resume: bool, as_json: bool, plan: RankPlan | None = None
+) -> int:
     """Base station in this process, a process per client (or group of clients), throw-away keys unless it has some.
 
-    Prints the summary as JSON with ``as_json``. Raises what ``run_base_station`` raises, and PeerLostError when
-    every client process died for good.
+    Prints the summary as JSON with ``as_json``; ``plan``, which rank and V came from, is kept with the run. Raises what
+    ``run_base_station`` raises, and PeerLostError when every client process died for good.
     """
     with contextlib.ExitStack() as stack:
         private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="airtune-")))
@@ -34,6 +39,7 @@ def run_testbed(experiment: Experiment, run_dir: Path, *, resume: bool, as_json:
         clients: list[ClientProcesses] = []
 
         def on_listening(address: str) -> None:
+            _keep_plan(plan, run_dir)
             clients.append(_start_clients(experiment, private, keys, address, run_dir, progress))
             stack.callback(clients[0].close)
 
@@ -50,10 +56,13 @@ def run_testbed(experiment: Experiment, run_dir: Path, *, resume: bool, as_json:
     return 0
 
 
-def run_station(experiment: Experiment, run_dir: Path, keys: Path, *, resume: bool, as_json: bool) -> int:
+def run_station(
+    experiment: Experiment, run_dir: Path, keys: Path, *, resume: bool, as_json: bool, plan: RankPlan | None = None
+) -> int:
     """The base station alone; clients are started elsewhere. Raises what ``run_base_station`` raises."""
 
     def on_listening(address: str) -> None:
+        _keep_plan(plan, run_dir)
         print(f"airtune: the base station listens at {address}", file=sys.stderr, flush=True)
 
     station_keys = _station_keys(experiment, keys)
@@ -65,6 +74,15 @@ def run_station(experiment: Experiment, run_dir: Path, keys: Path, *, resume: bo
             raise
     _print_summary(summary, as_json)
     return 0
+
+
+def _keep_plan(plan: RankPlan | None, run_dir: Path) -> None:
+    if plan is not None:
+        from base_station.planning.page import PAGE, write_page
+        from deploy.planning.planner import keep_plan
+
+        keep_plan(plan, run_dir)
+        write_page(plan, run_dir / PAGE)
 
 
 def _station_keys(experiment: Experiment, directory: Path) -> StationKeys:

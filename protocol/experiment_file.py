@@ -27,6 +27,8 @@ else:  # JetPack 6
 
 
 _EXPECTED = "expected TABLE.KEY=VALUE, as in training.local_steps=4"
+AUTO_RANK = "auto"
+"""``model.lora_rank`` and ``tsfa.V`` are then planned before the run (docs/plan.md)."""
 ACQUISITION_REACH_HZ = 120e3
 """Carrier offset between two radios at which first contact still works (docs/design.md, section 3)."""
 
@@ -38,12 +40,19 @@ def load_experiment(
 
     Raises ConfigurationError with the file, the key and the nearest valid name.
     """
+    return experiment_from_dict(experiment_tables(path, overrides, settings), str(path))
+
+
+def experiment_tables(
+    path: Path, overrides: Sequence[str] = (), settings: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """The tables of ``load_experiment`` before they are checked. Raises ConfigurationError."""
     raw = read_toml(path)
     for key, value in settings.items():
         _set(raw, key, value, f"{path}: {key}")
     for text in overrides:
         _override(raw, text)
-    return experiment_from_dict(raw, str(path))
+    return raw
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -56,10 +65,21 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
 
 
+def asks_for_plan(raw: Mapping[str, Any]) -> bool:
+    """Whether the rank (and V with it) is to be planned before the run."""
+    model = raw.get("model")
+    return isinstance(model, dict) and model.get("lora_rank") == AUTO_RANK
+
+
 def experiment_from_dict(raw: dict[str, Any], origin: str) -> Experiment:
     """Check a nested mapping against the schema; ``origin`` names it in errors."""
     _reject_unknown_keys(raw, Experiment, origin, "")
     _reject_non_finite(raw, origin, "")
+    if asks_for_plan(raw):
+        raise ConfigurationError(
+            f'{origin}: model.lora_rank = "auto" is for `airtune run` and `airtune base-station`; elsewhere take the '
+            "number that `airtune plan` prints, or the config.toml of the run"
+        )
     try:
         experiment = msgspec.convert(raw, Experiment)
     except msgspec.ValidationError as error:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from deploy.options import add_experiment, add_output, add_resume, experiment_of, run_directory
+from deploy.options import add_experiment, add_output, add_resume, planned_experiment_of, run_directory
 from protocol.errors import ConfigurationError
 
 _EXAMPLE = "example: airtune base-station lab.toml --keys lab-keys --set clients.control_address=tcp://0.0.0.0:5600"
@@ -28,11 +28,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check everything that can be checked without torch, then run the base station."""
-    experiment = experiment_of(args)
+    experiment, plan = planned_experiment_of(args)
     keys = args.keys or experiment.clients.keys_dir
     if keys is None:
         raise ConfigurationError("--keys DIR is missing; make keys with: airtune keys EXPERIMENT.toml --out DIR")
     directory = run_directory(experiment.experiment.name, args.out, args.resume)
     from deploy.testbed import run_station
 
-    return run_station(experiment, directory, Path(keys), resume=args.resume, as_json=args.json)
+    return run_station(experiment, directory, Path(keys), resume=args.resume, as_json=args.json, plan=plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from deploy.options import add_experiment, add_output, add_resume, experiment_of, run_directory
+from deploy.options import add_experiment, add_output, add_resume, planned_experiment_of, run_directory
 
 _EXAMPLE = "example: airtune run examples/demo.toml --set experiment.seed=2 --out runs/seed-2"
 
@@ -25,8 +25,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check everything that can be checked without torch, then run."""
-    experiment = experiment_of(args)
+    experiment, plan = planned_experiment_of(args)
     directory = run_directory(experiment.experiment.name, args.out, args.resume)
     from deploy.testbed import run_testbed
 
-    return run_testbed(experiment, directory, resume=args.resume, as_json=args.json)
+    return run_testbed(experiment, directory, resume=args.resume, as_json=args.json, plan=plan)

@@ -1,0 +1,69 @@
+"""The terms by which candidate ranks are scored, and the plan they make (docs/algorithms.md, section 5; ours).
+
+From F(W + e) <= F(W) + <grad, e> + (L / 2) |e|^2: the energy of everything that does not reach the global weights as
+it was meant. Left out: the first-order term, and that another rank is trained faster or slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from protocol.adapters import Adapter, Scaling, lora_modules, module_scaling
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """One rank: its terms, energies in dW, and the online stage it was played with."""
+
+    rank: int
+    approximation: float
+    """What the reference change has beyond its ``rank`` largest singular values, sum over modules."""
+    sparsification: float
+    """Mean over played rounds of ``sum_n w_n E_n(bits granted)``."""
+    covariance: float
+    """Mean over pilot rounds of ``sum_m |s C_m|_F^2``."""
+    V: float
+    """The V whose stationary queue is about the latency budget."""
+    mean_latency_s: float
+    stationary_queue_s: float
+    mean_bits: float
+    """Granted per client and round."""
+
+    @property
+    def score(self) -> float:
+        """Sum of the terms; the least is best."""
+        return self.approximation + self.sparsification + self.covariance
+
+
+class RankPlan(Struct, frozen=True, kw_only=True):
+    """What ``airtune plan`` found."""
+
+    key: str
+    """Hash of all that went in."""
+    experiment: str
+    latency_budget_s: float
+    pilot_rounds: int
+    played_rounds: int
+    candidates: list[Candidate]
+
+    @property
+    def best(self) -> Candidate:
+        """The candidate of least score; of equal ones the smallest rank."""
+        return min(self.candidates, key=lambda c: (c.score, c.rank))
+
+
+def approximation_energies(adapter: Adapter, scaling: Scaling, ranks: Sequence[int]) -> list[float]:
+    """``sum_m sum_{i > r} sigma_i(s B A)^2`` for each rank; B starts at 0, so ``s B A`` is the whole change."""
+    spectra = [_squared_spectrum(adapter[m.b_name], adapter[m.a_name]) * module_scaling(scaling, m.name) ** 2
+               for m in lora_modules(adapter)]  # fmt: skip
+    return [float(sum(spectrum[rank:].sum() for spectrum in spectra)) for rank in ranks]
+
+
+def _squared_spectrum(b: NDArray[np.float32], a: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Squared singular values of ``b a``, (r,), falling: from QR of both factors and an SVD of the small core."""
+    core = np.linalg.qr(b.astype(np.float64)).R @ np.linalg.qr(a.T.astype(np.float64)).R.T
+    values: NDArray[np.float64] = np.linalg.svd(core, full_matrices=False).S
+    return values**2

@@ -1,0 +1,94 @@
+"""A plan made, kept and found again: pilots at all candidate ranks, the online stage played on each, scores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from base_station.planning.channels import draw_rounds
+from base_station.planning.play import choose_v
+from base_station.planning.terms import Candidate, RankPlan, approximation_energies
+from base_station.store.toml_text import toml_text
+from base_station.tsfa.queues import feasibility
+from deploy.device import device_profile
+from learning.device import compute_s
+from protocol.configuration import Experiment
+from protocol.errors import ConfigurationError
+from protocol.experiment_file import experiment_to_dict
+from protocol.files import write_atomically
+
+RANKS = (1, 2, 4, 8, 16, 32)
+PLAYED_ROUNDS = 120
+PLAN = "plan.json"
+_VERSION = 1
+"""Raised when the same input would give another plan."""
+_NOT_OF_IT = {"experiment": ("name", "rounds", "test_texts", "validation_texts", "threads"), "tsfa": ("V",),
+              "model": ("lora_rank",)}  # fmt: skip
+"""Keys that a plan does not depend on."""
+
+
+def plan_key(experiment: Experiment, ranks: Sequence[int]) -> str:
+    """Hash of all that a plan depends on."""
+    tables = experiment_to_dict(experiment)
+    for table, keys in _NOT_OF_IT.items():
+        for key in keys:
+            tables[table].pop(key, None)
+    text = f"{_VERSION} {list(ranks)} {PLAYED_ROUNDS}\n{toml_text(tables)}"
+    return hashlib.blake2b(text.encode()).hexdigest()[:16]
+
+
+def kept_plan(directory: Path) -> RankPlan | None:
+    """The plan kept in a directory; None if there is none, or it cannot be read."""
+    try:
+        return msgspec.json.decode((directory / PLAN).read_bytes(), type=RankPlan)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def make_plan(experiment: Experiment, ranks: Sequence[int], trained: Callable[[], None]) -> RankPlan:
+    """Pilot and play every rank of ``ranks``; ``trained()`` after every local training.
+
+    Raises ConfigurationError, with the figure, if no policy can meet the latency budget; DataError, MissingPartError.
+    """
+    # torch takes seconds to import.
+    from deploy.planning.pilot import PILOT_ROUNDS, client_weights, run_pilot
+
+    device = device_profile(experiment)
+    slowest_s = max(
+        compute_s(device, experiment.training.local_steps, experiment.training.batch_size,
+                  experiment.model.max_tokens, member.compute_scale)
+        for member in experiment.clients.members
+    )  # fmt: skip
+    drawn = draw_rounds(experiment, PLAYED_ROUNDS)
+    budget = feasibility([slowest_s + d.sounding_s for d in drawn], experiment.tsfa.latency_budget_s)
+    if not budget.feasible:
+        raise ConfigurationError(f"tsfa.latency_budget_s: {budget.sentence}")
+    weights = client_weights(experiment)
+    pilots = [run_pilot(experiment, rank, device, trained) for rank in ranks]
+    reference = pilots[-1]
+    lost = approximation_energies(reference.adapter, reference.scaling, ranks)
+    candidates = []
+    for pilot, approximation in zip(pilots, lost, strict=True):
+        stage = choose_v(experiment, drawn, pilot.curves, weights, slowest_s)
+        candidates.append(
+            Candidate(
+                rank=pilot.rank, approximation=approximation, sparsification=stage.unsent_energy,
+                covariance=pilot.covariance_energy, V=stage.V, mean_latency_s=stage.mean_latency_s,
+                stationary_queue_s=stage.stationary_queue_s, mean_bits=stage.mean_bits,
+            )
+        )  # fmt: skip
+    return RankPlan(
+        key=plan_key(experiment, ranks), experiment=experiment.experiment.name,
+        latency_budget_s=experiment.tsfa.latency_budget_s, pilot_rounds=PILOT_ROUNDS, played_rounds=PLAYED_ROUNDS,
+        candidates=candidates,
+    )  # fmt: skip
+
+
+def keep_plan(plan: RankPlan, directory: Path) -> Path:
+    """Write a plan. Raises StorageError."""
+    path = directory / PLAN
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
+    return path
