@@ -6,9 +6,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from base_station.folding import Folding
 from edge_client.memory import RoundMemory
 from edge_client.round import ClientRound, Trained
 from protocol.adapters import adapter_to_bytes
+from protocol.errors import ProtocolError
 from protocol.experiment_file import experiment_from_dict
 from protocol.messages import Participation, Plan
 
@@ -31,9 +33,9 @@ class AddingTrainer:
         return Trained({name: value + np.float32(0.01) for name, value in adapter.items()}, 1.0, 1.0)
 
 
-def client_round(directory, residual):
+def client_round(directory, residual, aggregation="separate"):
     raw = {
-        "experiment": {"name": "lab"}, "soft": {"residual": residual},
+        "experiment": {"name": "lab"}, "soft": {"residual": residual}, "training": {"aggregation": aggregation},
         "clients": {"members": [{"name": "a", "mean_snr_db": 20.0}]},
     }  # fmt: skip
     experiment = experiment_from_dict(raw, "experiment")
@@ -63,3 +65,30 @@ def test_memory_does_not_grow_with_the_rounds(tmp_path, residual, kept):
     for index in range(1, 5):
         played.on_plan(plan(index, last=index - 1 or None))
     assert {int(path.name[6:11]) for path in tmp_path.iterdir()} == kept
+
+
+def test_what_is_left_of_the_factor_that_stands_still_waits_for_its_turn(tmp_path):
+    played = client_round(tmp_path, "on", "alternate")
+    played.on_plan(plan(1))
+    played.on_plan(plan(2, last=1))
+    kept = [RoundMemory(tmp_path).recall(index).delta for index in (1, 2)]
+    for name, value in kept[0].items():  # the trainer moves every value; with a frozen factor it would not
+        assert np.allclose(kept[1][name], 2 * value, atol=1e-6)
+    assert played._ranking.change.frozen == "b"
+    sent = played._ranking.change.delta
+    assert not np.any(sent[f"{MODULE}.lora_B.weight"])
+    assert np.array_equal(sent[f"{MODULE}.lora_A.weight"], kept[1][f"{MODULE}.lora_A.weight"])
+
+
+def test_folded_weights_are_taken_up_in_order_or_the_round_is_refused(tmp_path):
+    played, taken = client_round(tmp_path, "off", "exact-fold"), []
+    played._trainer.set_folded = taken.append
+    station = Folding({})
+    for index in (1, 2, 3):
+        played.on_plan(msgspec.structs.replace(plan(index), folded=station.message("a")))
+        assert taken[-1].keys() == station.folded.keys()
+        assert all(np.allclose(taken[-1][n], v, atol=1e-6) for n, v in station.folded.items())
+        left, right = RNG.standard_normal((5, 1)), RNG.standard_normal((1, 6))
+        station.add({MODULE: (left.astype(np.float32), right.astype(np.float32))}, ["a"])
+    with pytest.raises(ProtocolError, match="lacks earlier changes"):
+        played.on_plan(msgspec.structs.replace(plan(5), folded=station.message("a")))

@@ -92,6 +92,24 @@ def unsent(got, kappa):
     return total + kappa * sum(np.sum((DELTA[n].astype(np.float64) - got[n]) ** 2) for n in heads)
 
 
+@pytest.mark.parametrize("importance", ["update-energy", "product-norm"])
+def test_prefixes_of_exactly_orthogonal_components_are_the_truncated_svds(importance):
+    """Within one module; the singular triplets of the ``svd`` scheme then leave the same energies."""
+    rng = np.random.default_rng(3)
+    q_b, q_a = np.linalg.qr(rng.normal(size=(30, 6)))[0], np.linalg.qr(rng.normal(size=(40, 6)))[0]
+    base = {"m.lora_A.weight": q_a.T.astype(np.float32), "m.lora_B.weight": np.zeros((30, 6), np.float32)}
+    strengths = np.array([0.5, 4.0, 1.0, 2.0, 0.1, 3.0])
+    delta = {**zeros_like(base), "m.lora_B.weight": (q_b * strengths).astype(np.float32)}
+    ranking = ranked(base, delta, importance=importance, quant_bits=32, frozen="a")
+    u, values, vt = np.linalg.svd(delta["m.lora_B.weight"].astype(np.float64) @ base["m.lora_A.weight"])
+    for count in range(7):
+        file = encode(ranking, 8 * int(ranking.file_bytes[count]), np.random.default_rng(0)).file
+        product = decode_file(file, base).delta["m.lora_B.weight"] @ base["m.lora_A.weight"]
+        assert product == pytest.approx((u[:, :count] * values[:count]) @ vt[:count], abs=1e-5)
+    triplets = ranked(base, delta, compression="svd", quant_bits=32, frozen="a")
+    assert triplets.unsent == pytest.approx(ranking.unsent, abs=1e-4)
+
+
 @given(st.integers(0, 40_000), settings)
 def test_what_is_sent_is_a_prefix_of_the_ranking(budget, options):
     ranking = ranked(BASE, DELTA, **options)

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from learning.evaluation import evaluate
 from learning.model import AdaptedModel, build_model, configure_torch
 from learning.tokens import Tokens, tokenise
+from protocol.adapters import lora_modules
 from protocol.configuration import Experiment
 from protocol.errors import ConfigurationError, DataError
 from protocol.experiment_file import experiment_from_dict
@@ -172,6 +173,19 @@ def test_a_frozen_factor_is_out_of_training_but_in_the_adapter(saved_classifier)
         model.freeze(frozen)
         still = {name for name, p in model.parameters.items() if not p.requires_grad}
         assert still == {name for name in names if name.endswith(ending)}
+
+
+def test_folded_weights_lie_on_top_of_the_loaded_ones_and_replace_each_other(saved_classifier):
+    model = build_model(experiment(source="local", path=str(saved_classifier)), 4)
+    module = lora_modules(model.get_adapter())[0]
+    weight = model.network.get_submodule(module.name).base_layer.weight
+    loaded = weight.detach().clone()
+    change = np.random.default_rng(0).normal(size=(module.outputs, module.inputs)).astype(np.float32)
+    for step in (change, 2 * change):
+        model.set_folded({module.name: step})
+        assert torch.equal(weight, loaded + torch.from_numpy(step))
+    model.set_folded({})
+    assert torch.equal(weight, loaded)
 
 
 def test_a_new_model_runs_without_any_dropout(saved_classifier):
