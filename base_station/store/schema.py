@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from base_station.store.records import BurstRecord, ClientRoundRecord, RoundRecord, SignalRecord, SpectrumRecord
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised whenever a record changes in a way old databases cannot answer."""
 
 R = TypeVar("R", bound=Struct)

@@ -23,8 +23,8 @@ def told(message):
 def test_a_client_that_answered_is_told_the_last_change_and_any_other_the_sum():
     folding, total = Folding({}), np.zeros((6, 5), np.float32)
     assert told(folding.message("a")) == ({}, True)
-    for seed in (1, 2):
-        folding.add(change(seed), ["a", "b"])
+    for seed, holders in ((1, ["a", "b", "late"]), (2, ["a", "b"])):
+        folding.add(change(seed), holders)
         total = total + change(seed)["m.q"][0] @ change(seed)["m.q"][1]
     folding.forget("b")
     last, whole = told(folding.message("a"))

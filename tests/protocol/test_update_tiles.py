@@ -24,7 +24,15 @@ from protocol.update.tiles import TILE_VALUES, TileLayout
 
 CODINGS = (*range(MAXIMUM_PARAMETER + 1), BITMAP)
 taken = st.integers(1, TILE_VALUES).flatmap(
-    lambda size: st.tuples(st.just(size), st.sets(st.integers(0, size - 1), min_size=1, max_size=60))
+    lambda size: st.tuples(
+        st.just(size),
+        # Strays and a stretch: gaps of very unlike length.
+        st.builds(
+            lambda strays, stretch: strays | set(range(min(stretch, size))),
+            st.sets(st.integers(0, size - 1), min_size=1, max_size=60),
+            st.sampled_from([0, 0, 40, 400]),
+        ),
+    )
 )
 
 
@@ -37,13 +45,15 @@ def test_positions_survive_every_coding(case, coding):
         assert len(data) == (rice_bits(gaps_of(positions), coding) + 7) // 8
 
 
-@given(taken)
-def test_the_coding_chosen_is_the_shortest_of_all(case):
-    size, positions = case[0], np.array(sorted(case[1]))
-    lengths = {m: (rice_bits(gaps_of(positions), m) + 7) // 8 + LENGTH_BYTES for m in CODINGS[:-1]}
-    coding, index_bytes = best_coding(positions, size)
-    assert index_bytes + (coding != BITMAP) * LENGTH_BYTES == min(*lengths.values(), bitmap_bytes(size))
-    assert index_bytes == len(write_positions(positions, size, coding))
+@given(taken, st.integers(0, 10**6), st.floats(0.001, 0.4))
+def test_the_coding_chosen_is_the_shortest_of_all(case, seed, share):
+    random = np.flatnonzero(np.random.default_rng(seed).random(TILE_VALUES) < share)
+    for size, positions in ((case[0], np.array(sorted(case[1]))), (TILE_VALUES, np.append(random, TILE_VALUES - 1))):
+        positions = np.unique(positions)
+        lengths = {m: (rice_bits(gaps_of(positions), m) + 7) // 8 + LENGTH_BYTES for m in CODINGS[:-1]}
+        coding, index_bytes = best_coding(positions, size)
+        assert index_bytes + (coding != BITMAP) * LENGTH_BYTES == min(*lengths.values(), bitmap_bytes(size))
+        assert index_bytes == len(write_positions(positions, size, coding))
 
 
 def test_rice_codes_come_near_the_entropy_of_random_positions():
@@ -56,16 +66,27 @@ def test_rice_codes_come_near_the_entropy_of_random_positions():
         assert 8 * index_bytes < 1.12 * entropy
 
 
-@given(st.binary(max_size=40), st.integers(1, 50), st.sampled_from(CODINGS))
-def test_any_bytes_are_refused_or_give_ascending_positions_in_the_tile(data, count, coding):
-    try:
-        positions = read_positions(data, count, 200, coding)
-    except UpdateFileError:
-        return
-    assert len(positions) == count
-    assert np.all(np.diff(positions) > 0)
-    assert 0 <= positions[0] <= positions[-1] < 200
-    assert write_positions(positions, 200, coding) == data
+@given(taken, st.sampled_from(CODINGS), st.integers(0, 10**4), st.integers(1, 255))
+def test_damaged_positions_are_refused_or_are_the_only_ones_of_that_code(case, coding, place, flips):
+    size, positions = case[0], np.array(sorted(case[1]))
+    data = bytearray(write_positions(positions, size, coding))
+    data[place % len(data)] ^= flips
+    for damaged in (bytes(data), bytes(data[:-1]), bytes(data) + b"\0"):
+        try:
+            got = read_positions(damaged, len(positions), size, coding)
+        except UpdateFileError:
+            continue
+        assert np.all(np.diff(got) > 0)
+        assert 0 <= got[0] <= got[-1] < size
+        assert write_positions(got, size, coding) == damaged
+
+
+def test_bits_after_the_last_position_are_refused():
+    for coding in (0, 2, BITMAP):
+        data = bytearray(write_positions(np.array([2, 5]), 21, coding))
+        data[-1] |= 1
+        with pytest.raises(UpdateFileError, match="damaged"):
+            read_positions(bytes(data), 2, 21, coding)
 
 
 def large_adapter(seed, scale):
