@@ -71,9 +71,10 @@ class Grants:
         """Mean over each grant's values, (P,)."""
         return self.reduce(np.add, values) / (self._values_per_rb * self.rb_count)
 
-    def effective_snr_db(self, bits_per_symbol: int) -> NDArray[np.float64]:
-        """SNR of the flat channels with the same mean mutual information, dB, (P,)."""
-        snr_db, information = _information_curve(bits_per_symbol)
+    def effective_snr_db(self, bits_per_symbol: int, shift_db: float = 0.0) -> NDArray[np.float64]:
+        """SNR of the flat channels with the same mean mutual information, dB, (P,); averaged ``shift_db`` higher."""
+        curve_db, information = _information_curve(bits_per_symbol)
+        snr_db = curve_db - shift_db
         mean = self.mean(np.interp(self.sinr_db, snr_db, information))
         # The curve's flat end cannot be inverted: there the weakest value is a safe answer.
         saturated = mean >= information[-1] - 1e-6 * bits_per_symbol
@@ -89,7 +90,12 @@ class Grants:
 
 def effective_snr_db(sinr_db: Sinr, mcs: str) -> float:
     """SNR of the flat channel with the same mean mutual information, dB; ``sinr_db``: evenly over the grant."""
-    return float(Grants.one(0, len(sinr_db), sinr_db).effective_snr_db(McsTable.load()[mcs].bits_per_symbol)[0])
+    return float(_scheme_snr_db(Grants.one(0, len(sinr_db), sinr_db), mcs)[0])
+
+
+def _scheme_snr_db(grants: Grants, mcs: str) -> NDArray[np.float64]:
+    scheme = McsTable.load()[mcs]
+    return grants.effective_snr_db(scheme.bits_per_symbol, scheme.selectivity_shift_db)
 
 
 def expected_goodput_bps(
@@ -100,10 +106,10 @@ def expected_goodput_bps(
     The SNR is taken to be ``offset_db`` lower than measured. Goodput is update payload per second on the air in
     longest bursts: training, pilots, prefixes, CRC and lost blocks are paid for; 0: no block fits a burst.
     """
-    names, schemes = rule.tables.mcs_names, McsTable.load()
-    modulations = {schemes[mcs].bits_per_symbol for mcs in names}
-    snr_db = {bits: grants.effective_snr_db(bits) - offset_db for bits in modulations}
-    lost = np.stack([rule.tables.block_error_rates(mcs, snr_db[schemes[mcs].bits_per_symbol]) for mcs in names])
+    names, table = rule.tables.mcs_names, McsTable.load()
+    kinds = {mcs: (table[mcs].bits_per_symbol, table[mcs].selectivity_shift_db) for mcs in names}
+    snr_db = {kind: grants.effective_snr_db(*kind) - offset_db for kind in set(kinds.values())}
+    lost = np.stack([rule.tables.block_error_rates(mcs, snr_db[kinds[mcs]]) for mcs in names])
     return lossless_bps(rule, grants) * (1.0 - lost), lost
 
 
@@ -137,7 +143,7 @@ def most_robust_mcs(rule: LinkRule, grant: Grants) -> str:
 def excess_db(rule: LinkRule, mcs: str, grant: Grants, offset_db: float) -> float:
     """What the SINR of one grant less ``offset_db`` exceeds the need of ``mcs`` at the target by, dB."""
     need_db = rule.tables.required_snr_db(mcs, rule.target_block_error_rate)
-    snr_db = float(grant.effective_snr_db(McsTable.load()[mcs].bits_per_symbol)[0])
+    snr_db = float(_scheme_snr_db(grant, mcs)[0])
     return snr_db - offset_db - need_db
 
 

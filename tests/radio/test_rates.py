@@ -76,7 +76,7 @@ def test_grants_that_are_judged_together_have_the_effective_snr_each_has_alone()
     rng = np.random.default_rng(2)
     parts = [rng.uniform(-5.0, 30.0, count) for count in (1, 5, 2, 28)]
     together = Grants(np.zeros(4, int), np.array([len(p) for p in parts]), np.concatenate(parts))
-    alone = [effective_snr_db(part, "16qam-3/4") for part in parts]
+    alone = [effective_snr_db(part, "16qam-1/2") for part in parts]
     np.testing.assert_allclose(together.effective_snr_db(4), alone)
 
 
