@@ -127,9 +127,10 @@ class RadioRounds:
         unused: Any = None
         made_up: Any = self.roster
         self.lab = Lab(
-            experiment, RUN_ID, SESSION, self.radio, made_up, unused, unused, unused, made_up,
-            experiment_numerology(experiment), LinkTables.load().of(radio.codec), 1.0, unused, unused,
-            dict.fromkeys(names, KEY),
+            experiment=experiment, run_id=RUN_ID, session=SESSION, radio=self.radio, roster=made_up,
+            evaluator=unused, aggregator=unused, folding=None, store=unused, progress=made_up,
+            numerology=experiment_numerology(experiment), tables=LinkTables.load().of(radio.codec), scaling=1.0,
+            samples=unused, compute_s=unused, fragment_keys=dict.fromkeys(names, KEY),
         )  # fmt: skip
 
     def __enter__(self) -> RadioRounds:
