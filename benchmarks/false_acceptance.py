@@ -4,8 +4,8 @@
 
 Soft bits are those of white noise where a burst was expected: Gaussian, at four confidences (a receiver that
 estimates its own noise right, one that is over-confident, one that is timid, one that is nearly silent). Every block
-goes through decoder and CRC of a fresh burst id. The number is per scheme; by default half of it falls to each codec with short blocks and a
-tenth to the long LDPC blocks, which take the decoder all its iterations.
+goes through decoder and CRC of a fresh burst id. The number is per scheme; by default half of it falls to K = 7, four
+tenths to short LDPC blocks and a tenth to the long ones, which take the decoder all its iterations.
 """
 
 from __future__ import annotations

@@ -40,9 +40,7 @@ commit_fake_round(store, 3)
 def commit_third_round_in_a_child(
     run: Path, table: str = "ROUNDS", kill_inside: bool = False, kill_at: str = ""
 ) -> int:
-    code = CHILD.format(
-        root=str(ROOT), here=str(ROOT / "tests"), run=str(run), table=table, kill_inside=kill_inside
-    )
+    code = CHILD.format(root=str(ROOT), here=str(ROOT / "tests"), run=str(run), table=table, kill_inside=kill_inside)
     environment = {**os.environ, "AIRTUNE_KILL_AT": kill_at}
     # A session of its own: the step it is killed at ends its whole process group.
     return subprocess.run([sys.executable, "-c", code], env=environment, start_new_session=True, timeout=60).returncode

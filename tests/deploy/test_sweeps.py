@@ -2,13 +2,13 @@ import json
 import re
 
 import pytest
+from fake_run import make_fake_run
 
 from deploy.cli import main
 from deploy.sweeps.local import make_runs
 from deploy.sweeps.planned import default_out, make_plan
 from deploy.sweeps.sweep_file import load_sweep
 from protocol.errors import ConfigurationError
-from fake_run import make_fake_run
 
 EXPERIMENT = """
 [experiment]
