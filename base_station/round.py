@@ -27,8 +27,8 @@ from protocol.adapters import Adapter, absurd_value, adapter_to_bytes, zeros_lik
 from protocol.errors import UpdateFileError
 from protocol.folding import Folded, with_folded
 from protocol.messages import Encoded, GrantBits, Plan, Ready
+from protocol.schemes import LAYOUT_OF
 from protocol.steps import reached
-from protocol.update.compression import LAYOUT_OF
 from protocol.update.fragments import join_fragments
 from protocol.update.records import DecodedUpdate
 

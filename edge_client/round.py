@@ -17,15 +17,15 @@ from edge_client.soft.encoding import encode, local_update, new_residual
 from edge_client.soft.importance import head_scale, update_energies
 from edge_client.soft.ranking import Change, Ranking, error_curve
 from edge_client.soft.turned_residual import turned_residual
-from protocol.adapters import Adapter, Frozen, adapter_from_bytes, zeros_like
+from protocol.adapters import Adapter, adapter_from_bytes, zeros_like
 from protocol.configuration import Experiment
 from protocol.errors import ProtocolError
 from protocol.factors import column_overlap
 from protocol.folding import Folded, change_from_bytes, grown, split_folded
 from protocol.messages import DataGo, Encoded, FoldedWeights, GrantBits, Participation, Plan, Ready, Sent, SoundingGo
 from protocol.random_streams import derive_seed, random_stream
+from protocol.schemes import LAYOUT_OF, Frozen
 from protocol.steps import reached
-from protocol.update.compression import LAYOUT_OF
 from protocol.update.fragments import cut_fragments, join_fragments
 from protocol.update.records import DecodedUpdate
 from radio.arq import delivered_indices

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from learning.assets import model_directory
-from protocol.adapters import A_SUFFIX, Adapter, Frozen, is_factor, is_lora
+from protocol.adapters import A_SUFFIX, Adapter, is_factor, is_lora
 from protocol.configuration import Experiment, ModelTable
 from protocol.errors import ConfigurationError, DataError
 from protocol.folding import Folded
 from protocol.random_streams import derive_seed, random_stream
+from protocol.schemes import Frozen
 
 HEAD_MODULES = ("classifier", "score", "pre_classifier")
 """Names Hugging Face sequence classifiers give to the layers after the encoder."""

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -20,13 +20,12 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from protocol.errors import DataError
+from protocol.schemes import Frozen
 
 Adapter = dict[str, NDArray[np.float32]]
 """Tensor name to float32 array."""
 Scaling = float | Mapping[str, float]
 """``s = alpha / r``: one number, or one per module name."""
-Frozen = Literal["none", "a", "b"]
-"""The factor that is neither trained nor sent in a round."""
 
 A_SUFFIX = ".lora_A.weight"
 B_SUFFIX = ".lora_B.weight"

@@ -10,16 +10,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from protocol.adapters import Frozen
 from protocol.errors import ConfigurationError
-from protocol.update.compression import Compression
+from protocol.schemes import Aggregation, Compression, Frozen
 
 Positive = Annotated[float, Meta(gt=0.0)]
 NonNegative = Annotated[float, Meta(ge=0.0)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$")]
-Aggregation = Literal["separate", "freeze-a", "alternate", "exact-drop", "exact-fold"]
 CodecName = Literal["ldpc", "ldpc-short", "convolutional"]
 
 

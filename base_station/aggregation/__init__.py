@@ -11,7 +11,7 @@ from functools import partial
 from base_station.aggregation.exact import ExactAggregator
 from base_station.aggregation.factorwise import AlternateAggregator, FreezeAAggregator, SeparateAggregator
 from base_station.aggregation.interface import Aggregate, Aggregator, Contribution
-from protocol.configuration import Aggregation as AggregationName
+from protocol.schemes import Aggregation as AggregationName
 
 AGGREGATORS: dict[AggregationName, Callable[[], Aggregator]] = {
     "separate": SeparateAggregator,

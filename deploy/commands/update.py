@@ -15,10 +15,11 @@ from edge_client.soft.compression import COMPRESSORS, rank
 from edge_client.soft.encoding import EncodedUpdate, encode, local_update
 from edge_client.soft.importance import head_scale, update_energies
 from edge_client.soft.ranking import Change, CurvePoint, Ranking, error_curve
-from protocol.adapters import Adapter, Frozen, adapter_to_bytes, add, lora_modules, read_adapter, shape_mismatch
+from protocol.adapters import Adapter, adapter_to_bytes, add, lora_modules, read_adapter, shape_mismatch
 from protocol.errors import BudgetError, ConfigurationError, DataError, UpdateFileError
 from protocol.files import write_atomically
 from protocol.random_streams import random_stream
+from protocol.schemes import Frozen
 from protocol.update.components import Components
 from protocol.update.files import (
     ENTRY_BYTES,

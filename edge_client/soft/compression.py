@@ -14,9 +14,9 @@ from edge_client.soft.ranking import Change, Ranking
 from edge_client.soft.single_values import rank_factor_magnitude, rank_magnitude
 from edge_client.soft.singular import rank_svd
 from edge_client.soft.whole_components import rank_dense, rank_random, rank_soft
-from protocol.adapters import Adapter, Frozen, absurd_value, is_factor, zeros_like
+from protocol.adapters import Adapter, absurd_value, is_factor, zeros_like
 from protocol.errors import DataError
-from protocol.update.compression import Compression
+from protocol.schemes import Compression, Frozen
 
 Compressor = Callable[[Change], Ranking]
 COMPRESSORS: dict[Compression, Compressor] = {

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.soft.importance import Energies, Importance
-from protocol.adapters import Adapter, Frozen, Scaling
+from protocol.adapters import Adapter, Scaling
+from protocol.schemes import Frozen
 from protocol.update.files import ENTRY_BYTES, header_bytes
 from protocol.update.quantisation import QuantBits
 from protocol.update.records import Layout

@@ -14,8 +14,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.adapters import Adapter, Frozen, LoraModule, is_lora, lora_modules
+from protocol.adapters import Adapter, LoraModule, is_lora, lora_modules
 from protocol.errors import DataError
+from protocol.schemes import Frozen
 
 Item = TypeVar("Item")
 Parts = tuple[NDArray[np.float32], ...]

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.adapters import Adapter, Frozen, adapter_digest
+from protocol.adapters import Adapter, adapter_digest
 from protocol.errors import UpdateFileError
+from protocol.schemes import Frozen, LayoutName
 from protocol.update.layouts import LAYOUT_NAMES, make_layout
 from protocol.update.quantisation import QUANT_BITS
-from protocol.update.records import DecodedUpdate, LayoutName, RecordReader
+from protocol.update.records import DecodedUpdate, RecordReader
 
 MAGIC = b"ATUP"
 FORMAT_VERSION = 1

@@ -11,11 +11,12 @@ import struct
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 
-from protocol.adapters import Adapter, Frozen
+from protocol.adapters import Adapter
 from protocol.errors import UpdateFileError
+from protocol.schemes import Frozen, LayoutName
 from protocol.update.files import HEADER_BYTES, check_base, check_sum, read_header, record_offsets
 from protocol.update.layouts import make_layout
-from protocol.update.records import DecodedUpdate, Layout, LayoutName, RecordReader
+from protocol.update.records import DecodedUpdate, Layout, RecordReader
 
 _OFFSET = struct.Struct("<H")
 FRAGMENT_HEADER_BYTES = _OFFSET.size

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from protocol.adapters import Adapter, Frozen
+from protocol.adapters import Adapter
+from protocol.schemes import Frozen, LayoutName
 from protocol.update.components import Components
-from protocol.update.records import ComponentLayout, Layout, LayoutName
+from protocol.update.records import ComponentLayout, Layout
 from protocol.update.tiles import TileLayout
 from protocol.update.triplets import TripletLayout
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.adapters import Adapter, zeros_like
 from protocol.errors import UpdateFileError
+from protocol.schemes import LayoutName
 from protocol.update.components import Components, Parts
 from protocol.update.quantisation import dequantise, encoded_bytes, quantise
 
-LayoutName = Literal["components", "values", "triplets"]
 Products = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 """By module name: factors (d, q) and (q, k) of a change of ``B A``."""
 

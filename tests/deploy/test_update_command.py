@@ -14,7 +14,7 @@ from deploy.commands import update
 from edge_client.soft.compression import COMPRESSORS
 from protocol.adapters import adapter_to_bytes, add, lora_modules, read_adapter
 from protocol.errors import AirtuneError, BudgetError, ConfigurationError, DataError, StorageError, UpdateFileError
-from protocol.update.compression import LAYOUT_OF
+from protocol.schemes import LAYOUT_OF
 
 BASE = random_base()
 DELTA = random_change(BASE)

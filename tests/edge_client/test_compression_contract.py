@@ -16,7 +16,7 @@ from edge_client.soft.ranking import error_curve
 from protocol.adapters import add, lora_modules, zeros_like
 from protocol.curves import curve_fault
 from protocol.errors import BudgetError, DataError, UpdateFileError
-from protocol.update.compression import LAYOUT_OF
+from protocol.schemes import LAYOUT_OF
 from protocol.update.files import HEADER_BYTES, decode_file, record_offsets
 from protocol.update.fragments import cut_fragments, join_fragments
 
