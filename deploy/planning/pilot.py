@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from base_station.aggregation import AGGREGATORS, Contribution
+from base_station.folding import Folding
 from base_station.planning.play import Curves
 from edge_client.memory import RoundMemory
 from edge_client.round import ClientRound
@@ -86,19 +87,23 @@ def run_pilot(
     with tempfile.TemporaryDirectory(prefix="airtune-") as scratch:
         clients = {m.name: _Client(m.name, at_rank, device, shared, Path(scratch) / m.name) for m in few}
         total = sum(client.samples for client in clients.values())
+        folding = Folding({}) if experiment.training.aggregation == "exact-fold" else None
         rounds: list[dict[str, Ready]] = []
         covariances = []
         for index in range(1, PILOT_ROUNDS + 1):
-            plan = Plan(index, adapter_to_bytes(adapter), None, kappa)
+            data = adapter_to_bytes(adapter)
             answers = {}
             for name, client in clients.items():
-                answers[name] = client.train(plan)
+                folded = folding.message(name) if folding else None
+                answers[name] = client.train(Plan(index, data, None, kappa, folded))
                 trained()
             kappa = _kappa(answers) if kappa is None else kappa
             contributions = [Contribution(n, c.samples / total, c.delta(index)) for n, c in clients.items()]
             aggregator = AGGREGATORS[experiment.training.aggregation]()
             aggregate = aggregator.aggregate(adapter, contributions, shared.model.scaling)
             adapter = aggregate.adapter
+            if folding:
+                folding.add(aggregate.folded, clients)
             covariances.append(aggregate.covariance_energy)
             rounds.append(answers)
     return PilotResult(
