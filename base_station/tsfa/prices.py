@@ -56,6 +56,8 @@ def search_prices(units: NDArray[np.int64], guard_rb: int, known: NDArray[np.flo
     starts = [share * most for share in FIRST_SHARES] if known is None else [np.minimum(known, most)]
     current = min((relax(values, prices, guard_rb) for prices in starts), key=lambda found: found.bound)
     search = PriceSearch(units, guard_rb, current, current.order())
+    # So that no grants that lie in input order gain more, equal parts of the band for instance.
+    search.try_order(list(range(len(units))))
     length, stalled = 1.0, 0
     direction = np.zeros(len(units))
     for step in range(FIRST_STEPS if known is None else NEXT_STEPS):

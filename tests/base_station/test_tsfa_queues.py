@@ -38,8 +38,11 @@ def test_the_bound_is_tight_while_the_queue_never_empties():
     assert mean_latency_limit_s(BUDGET_S, queue, 10, BUDGET_S) == pytest.approx(BUDGET_S + 0.5)
 
 
-def play(grant_mean_s):
-    """2,000 rounds of three clients on Rayleigh channels; the record of latencies and the last queues."""
+def play(grant_mean_s, model="per-client"):
+    """2,000 rounds of three clients on Rayleigh channels; the record of latencies and the last queues.
+
+    With the ``round`` model there is one queue, and what it is charged is the largest latency.
+    """
     rng = random_stream(3, "queue-play")
     counts = np.arange(1, 9)
     bits = [0, *(20_000 * np.arange(1, 9)).tolist()]
@@ -62,17 +65,32 @@ def play(grant_mean_s):
             )
             for n, curve in enumerate(scale_energies(curves, weights, 1e-12))
         ]
-        answer = solve(Instance(rb_total=8, guard_rb=1, V=20.0, deadline_s=DEADLINE_S, clients=clients))
+        answer = solve(
+            Instance(
+                rb_total=8,
+                guard_rb=1,
+                V=20.0,
+                latency_model=model,
+                queue_s=queues[0],
+                deadline_s=DEADLINE_S,
+                clients=clients,
+            )
+        )
         latencies = [realised_latency_s(grant_s, a.latency_s - grant_s, DEADLINE_S) for a in answer.clients]
+        if model == "round":
+            latencies = [max(latencies)] * len(latencies)
         queues = [next_queue_s(q, latency, BUDGET_S) for q, latency in zip(queues, latencies, strict=True)]
         record.append(latencies)
         grants.append(grant_s)
     return np.array(record), queues, grants
 
 
-def test_a_feasible_budget_is_met_in_the_long_run():
-    record, queues, grants = play(grant_mean_s=2.0)
+@pytest.mark.parametrize("model", ["per-client", "round"])
+def test_a_feasible_budget_is_met_in_the_long_run(model):
+    record, queues, grants = play(grant_mean_s=2.0, model=model)
     assert feasibility(grants, BUDGET_S).feasible
+    for latencies, queue in zip(record.T, queues, strict=True):
+        assert latencies.mean() <= mean_latency_limit_s(BUDGET_S, queue, ROUNDS, BUDGET_S) + 1e-9
     assert max((q - BUDGET_S) / ROUNDS for q in queues) <= 0.01 * BUDGET_S
     assert record.mean(axis=0).max() <= 1.01 * BUDGET_S
     assert record.mean() > 3.0  # the budget is used, not only kept

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from base_station.tsfa import prices
 from base_station.tsfa.knapsack import OUT_OF_BAND
 from base_station.tsfa.orders import improve_order, place_in_order, sum_in_order
 from base_station.tsfa.prices import search_prices
@@ -105,6 +106,13 @@ def test_the_prices_found_bound_what_their_order_reaches(case):
     best = largest_sum(units, guard_rb)
     assert sum_in_order(units, search.order, guard_rb) == search.reached <= best <= search.best.bound
     assert not search.closed or search.reached >= best * (1 - 1e-12)
+
+
+def test_input_order_is_a_candidate_before_any_step(monkeypatch):
+    monkeypatch.setattr(prices, "FIRST_STEPS", 0)
+    units = np.full((2, 3, 3), OUT_OF_BAND, np.int64)
+    units[0, 0, 0], units[1, 2, 2] = 5, 4
+    assert prices.search_prices(units, 1, None).reached == 9
 
 
 def test_no_client_gains_by_moving_alone_in_an_improved_order():
