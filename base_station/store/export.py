@@ -1,4 +1,4 @@
-"""A run's records as CSV or Parquet, one file per table, columns named as in the records."""
+"""A run's records as CSV or Parquet, one file per table, columns named as in the records; its adapter for peft."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import msgspec
 from base_station.store.files import storage_errors
 from base_station.store.run_store import RunStore
 from base_station.store.schema import TABLES, Column, RecordTable
+from protocol.adapters import adapter_from_bytes
+from protocol.errors import RunError
 from protocol.files import write_atomically
 
-ExportFormat = Literal["csv", "parquet"]
+ExportFormat = Literal["csv", "parquet", "peft"]
 
 
 def export_csv(store: RunStore, directory: Path) -> list[Path]:
@@ -42,7 +44,27 @@ def export_parquet(store: RunStore, directory: Path) -> list[Path]:
         return [_write_parquet(store, table, directory / f"{table.name}.parquet") for table in TABLES]
 
 
-EXPORTERS: dict[ExportFormat, Callable[[RunStore, Path], list[Path]]] = {"csv": export_csv, "parquet": export_parquet}
+def export_peft(store: RunStore, directory: Path) -> list[Path]:
+    """Write the global adapter after the last committed round as a peft checkpoint (``learning.peft_checkpoint``).
+
+    Raises RunError before the first round, and for ``exact-fold``, which changes the frozen weights too; StorageError.
+    """
+    from learning.peft_checkpoint import write_peft_checkpoint
+
+    committed = store.last_committed()
+    if committed is None:
+        raise RunError(f"{store.directory}: no round is committed, so there is no adapter yet")
+    if store.experiment.training.aggregation == "exact-fold":
+        raise RunError(f'{store.directory}: training.aggregation = "exact-fold" changed the frozen weights too')
+    _make(directory)
+    return write_peft_checkpoint(adapter_from_bytes(committed[2])[0], store.experiment.model, directory)
+
+
+EXPORTERS: dict[ExportFormat, Callable[[RunStore, Path], list[Path]]] = {
+    "csv": export_csv,
+    "parquet": export_parquet,
+    "peft": export_peft,
+}
 
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Path:

@@ -17,6 +17,7 @@ from deploy.options import RUNS
 EXAMPLE = """\
 example: airtune runs
          airtune runs export runs/demo --format parquet --out exported
+         airtune runs export runs/demo --format peft --out adapter
 """
 
 
@@ -32,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--dir", type=Path, default=RUNS, help="directory of runs (default: runs)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     export = parser.add_subparsers(dest="action").add_parser(
-        "export", help="write the records of a run as CSV or Parquet", epilog=EXAMPLE,
+        "export", help="write the records of a run as CSV or Parquet, or its adapter for peft", epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     export.add_argument("run", metavar="RUN", type=Path, help="run directory, as in runs/demo")
