@@ -38,9 +38,10 @@ def plain_rate(reference_db, start, count, psd_cap_db, received_cap_db, offset_d
         scheme = McsTable.load()[mcs]
         snr_db = np.arange(-25.0, 45.25, 0.25)
         information = np.maximum.accumulate(mutual_information(snr_db, scheme.bits_per_symbol))
-        mean = sum(np.interp(v, snr_db, information) for v in sinr_db) / count
+        shift_db = 0.75 if mcs.endswith("-3/4") else 0.0
+        mean = sum(np.interp(v + shift_db, snr_db, information) for v in sinr_db) / count
         saturated = mean >= information[-1] - 1e-6 * scheme.bits_per_symbol
-        effective_db = min(sinr_db) if saturated else float(np.interp(mean, information, snr_db))
+        effective_db = min(sinr_db) if saturated else float(np.interp(mean, information, snr_db)) - shift_db
         lost = TABLES.block_error_rate(mcs, effective_db - offset_db)
         blocks = max_blocks(start, count, mcs, DEFAULT_2MSPS)
         air_s = burst_symbols(start, count, mcs, blocks, DEFAULT_2MSPS) * 280 / 2e6
