@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 
 from base_station.report.drawing import print_style
 from base_station.report.palette import client_styles
-from protocol.errors import StorageError
+from protocol.files import write_atomically
 from radio.simulation.results import PointResult, awgn_capacity_bps
 from radio.simulation.stock_modem import load_stock_modem
 
@@ -29,10 +30,9 @@ def save_link_plot(path: Path, curves: Mapping[str, Sequence[PointResult]], titl
         _draw_references(goodput, [point for points in curves.values() for point in points])
         _draw_goodput(goodput, curves)
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-        try:
-            figure.savefig(path, dpi=DPI)
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
+        image = io.BytesIO()
+        figure.savefig(image, dpi=DPI, format=path.suffix[1:].lower())
+    write_atomically(path, image.getvalue())
 
 
 def _draw_errors(axes: Any, curves: Mapping[str, Sequence[PointResult]]) -> None:
@@ -49,6 +49,10 @@ def _draw_errors(axes: Any, curves: Mapping[str, Sequence[PointResult]]) -> None
     axes.set_ylim(least, 1.3)
     axes.set_title("Error rate: bursts (line with marks), blocks (dashed); 0 is not drawn")
     axes.set_ylabel("share lost")
+    if not any(point.blocks_lost for points in curves.values() for point in points):
+        fewest = min(point.bursts for points in curves.values() for point in points)
+        text = f"no burst lost in {fewest} bursts a point: below {1.0 / fewest:.2g}"
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center")
 
 
 def _draw_goodput(axes: Any, curves: Mapping[str, Sequence[PointResult]]) -> None:

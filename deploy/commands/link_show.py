@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.pictures import check_picture
 from protocol.errors import ConfigurationError
 from protocol.files import write_atomically
 
@@ -56,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
     single = args.round_index is not None and args.client is not None
     if not single and (args.window is not None or args.out is not None):
         raise ConfigurationError("--window and --out need --round and --client")
-    if args.out is not None and args.out.suffix not in FORMATS:
-        raise ConfigurationError(f"--out {args.out}: a picture ends in {' or '.join(FORMATS)}")
+    if args.out is not None:
+        check_picture("--out", args.out, FORMATS)
     with open_run(args.run) as store, store.snapshot():
         bursts = find_bursts(store, args.round_index, args.client)
         burst = choose_burst(bursts, args.window) if single else None
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         page = burst_page(store, burst)
     path = args.out or _default_path(args.run, burst)
-    write_atomically(path, page.html() if path.suffix == ".html" else page.png())
+    write_atomically(path, page.html() if path.suffix.lower() == ".html" else page.png())
     _tell(page, path, args.json)
     return 0
 

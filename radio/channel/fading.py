@@ -7,6 +7,7 @@ Clarke's model as a sum of sinusoids (Zheng and Xiao, IEEE Trans. Commun. 51(6),
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -63,11 +64,10 @@ class FadingModel:
             known = ", ".join((*FLAT_MODELS, *delay_profiles()))
             raise ConfigurationError(f"channel.model: no model '{self.name}'; there are: {known}")
         if self.longest_echo_s > LONGEST_ECHO_S:
-            most_s = self.delay_spread_s * LONGEST_ECHO_S / self.longest_echo_s
             raise ConfigurationError(
                 f"channel.delay_spread_s = {self.delay_spread_s:g}: echoes of {self.name} then reach "
                 f"{1e6 * self.longest_echo_s:.1f} us, and the prefix carries {1e6 * LONGEST_ECHO_S:.1f} us; "
-                f"{self.name} may have at most {most_s:.3g}"
+                f"{self.name} may have at most {largest_delay_spread_s(self.name):.3g}"
             )
 
     @property
@@ -97,8 +97,7 @@ class FadingModel:
     @property
     def longest_echo_s(self) -> float:
         """Delay of the last echo that matters, s."""
-        delays_s, powers = self.delays_s(), self.scattered_powers()
-        return float(max(d for d in delays_s if d == 0.0 or powers[delays_s >= d].sum() >= ECHO_FLOOR))
+        return self.delay_spread_s * _longest_echo(self.name)
 
 
 class DelayProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,6 +119,22 @@ def delay_profiles() -> dict[str, DelayProfile]:
         return msgspec.json.decode(DELAY_PROFILES_FILE.read_bytes(), type=_DelayProfilesFile).profiles
     except (OSError, msgspec.MsgspecError) as error:
         raise DataError(f"{DELAY_PROFILES_FILE}: delay profiles cannot be read: {error}") from error
+
+
+def largest_delay_spread_s(name: str) -> float:
+    """RMS delay spread up to which all echoes of a model that matter come within the prefix, s; inf if it has none."""
+    echo = _longest_echo(name)
+    return LONGEST_ECHO_S / echo if echo else math.inf
+
+
+def _longest_echo(name: str) -> float:
+    """Delay of the last echo that matters at an RMS delay spread of 1."""
+    if name in FLAT_MODELS:
+        return 0.0
+    profile = delay_profiles()[name]
+    delays, powers = np.array(profile.delays), 10.0 ** (np.array(profile.powers_db) / 10.0)
+    floor = ECHO_FLOOR * powers.sum()
+    return float(max(d for d in delays if d == 0.0 or powers[delays >= d].sum() >= floor))
 
 
 def draw_taps(rng: np.random.Generator, model: FadingModel) -> Taps:

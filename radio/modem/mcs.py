@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -93,11 +94,12 @@ class McsTable:
             raise DataError(f"{MCS_FILE}: MCS table cannot be read: {error}; reinstall airtune") from error
 
     def __getitem__(self, name: str) -> Mcs:
-        """The scheme called ``name``. Raises ConfigurationError naming the known ones."""
+        """The scheme called ``name``. Raises ConfigurationError naming the nearest ones."""
         for scheme in self.schemes:
             if scheme.name == name:
                 return scheme
-        raise ConfigurationError(f"unknown MCS '{name}'; known: {', '.join(self.names)}")
+        near = difflib.get_close_matches(name, self.names, n=3, cutoff=0.0)
+        raise ConfigurationError(f"unknown MCS '{name}'; the nearest are {', '.join(near)} (docs/link.md lists all)")
 
     def of(self, codec: CodecName) -> tuple[Mcs, ...]:
         """The ladder of one codec."""

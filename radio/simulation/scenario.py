@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from protocol.configuration import CodecName
 from protocol.errors import ConfigurationError
-from radio.channel.fading import FLAT_MODELS, FadingModel, delay_profiles
+from radio.channel.fading import FLAT_MODELS, LONGEST_ECHO_S, FadingModel, delay_profiles, largest_delay_spread_s
 from radio.channel.impairments import PRESETS
 from radio.link_tables import LINK_TABLES_FILE, LinkTables
 from radio.modem.layout import burst_symbols, max_blocks
@@ -29,6 +30,7 @@ NUMEROLOGY = DEFAULT_2MSPS
 GUARD_RB = 1
 MAX_NEIGHBOURS = 3
 SNR_RANGE_DB = (-20.0, 60.0)
+LARGEST_SEED = 2**53 - 1
 
 
 class Grant(NamedTuple):
@@ -108,19 +110,38 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def tables(self) -> LinkTables:
-        """What ``auto`` chooses from. Raises DataError if the codec was not measured."""
+        """What ``auto`` goes by. Raises DataError if the codec was not measured."""
         return LinkTables.load(Path(self.tables_file) if self.tables_file else LINK_TABLES_FILE).of(self.codec)
+
+    @property
+    def auto_mcs(self) -> tuple[str, ...]:
+        """What ``auto`` chooses from, in the order of the tables: schemes of which a block fits a burst.
+
+        Raises ConfigurationError if there is none, DataError if the codec was not measured.
+        """
+        names = self.tables.mcs_names
+        fitting = tuple(mcs for mcs in names if self._longest_burst(mcs))
+        if not fitting:
+            raise ConfigurationError(f"a block of '{self.codec}' {self._too_long(names)}")
+        return fitting
 
     def blocks(self, mcs: str) -> int:
         """Blocks of a burst. Raises ConfigurationError if not even one fits."""
         block_bits = 8 * McsTable.load()[mcs].block_bytes
-        longest = max_blocks(*self.grants[0], mcs, NUMEROLOGY)
+        longest = self._longest_burst(mcs)
         if not longest:
-            raise ConfigurationError(
-                f"a block of '{mcs}' is longer than a burst over {self.rb_count} RBs may be; choose more RBs, a higher "
-                "MCS or --codec ldpc-short"
-            )
+            raise ConfigurationError(f"a block of '{mcs}' {self._too_long([mcs])}")
         return min(max(1, round(self.payload_bits / block_bits)), longest)
+
+    def _longest_burst(self, mcs: str) -> int:
+        """Blocks of the longest burst."""
+        return max_blocks(*self.grants[0], mcs, NUMEROLOGY)
+
+    def _too_long(self, schemes: Sequence[str]) -> str:
+        """What is wrong where no block of ``schemes`` fits, and from how many RBs on one does."""
+        wider = (replace(self, rb_count=count) for count in range(self.rb_count + 1, NUMEROLOGY.rb_total + 1))
+        enough = next(s.rb_count for s in wider if any(s._longest_burst(mcs) for mcs in schemes))
+        return f"is longer than a burst over --rb {self.rb_count} may be; choose --rb {enough} or more"
 
     def air_s(self, mcs: str) -> float:
         """From a burst's first preamble sample to its last data sample, seconds."""
@@ -129,28 +150,31 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def check(scenario: Scenario, points: Sequence[Point]) -> None:
-    """Raise ConfigurationError on a simulation that cannot be, before any time is spent on it."""
+    """Raise ConfigurationError on a simulation that cannot be, before any time is spent on it.
+
+    Errors name the options of ``airtune link simulate``.
+    """
     _check_name("channel", scenario.channel, (*FLAT_MODELS, *delay_profiles()))
     _check_name("codec", scenario.codec, get_args(CodecName))
     _check_name("impairments", scenario.impairments, tuple(PRESETS))
-    _check_range("delay spread (s)", scenario.delay_spread_s, 0.0, 1e-5)
-    _check_range("Rician K (dB)", scenario.rician_k_db, -60.0, 60.0)
-    scenario.fading  # noqa: B018  (says itself what is wrong)
-    _check_range("RBs", scenario.rb_count, 1, NUMEROLOGY.rb_total)
-    _check_range("payload bits", scenario.payload_bits, 1, 10_000_000)
-    _check_range("neighbours", scenario.neighbours, 0, MAX_NEIGHBOURS)
-    _check_range("neighbour power (dB)", scenario.neighbour_db, -60.0, 60.0)
+    _check_range("--seed", scenario.seed, 0, LARGEST_SEED)
+    _check_range("Rician K, dB:", scenario.rician_k_db, -60.0, 60.0)
+    _check_delay_spread(scenario)
+    _check_range("--rb", scenario.rb_count, 1, NUMEROLOGY.rb_total)
+    _check_range("--payload-bits", scenario.payload_bits, 1, 10_000_000)
+    _check_range("--neighbours", scenario.neighbours, 0, MAX_NEIGHBOURS)
+    _check_range("--neighbour-db", scenario.neighbour_db, -60.0, 60.0)
     if min(grant.rb_count for grant in scenario.grants) < 1:
         raise ConfigurationError(
-            f"{scenario.neighbours} neighbours beside {scenario.rb_count} RBs do not fit {NUMEROLOGY.rb_total} RBs; "
+            f"--neighbours {scenario.neighbours} beside --rb {scenario.rb_count} do not fit {NUMEROLOGY.rb_total} RBs; "
             "choose fewer of either"
         )
     for point in points:
-        _check_range("SNR (dB)", point.snr_db, *SNR_RANGE_DB)
+        _check_range("--snr-db", point.snr_db, *SNR_RANGE_DB)
         if point.mcs != AUTO:
             scenario.blocks(point.mcs)
     if any(point.mcs == AUTO for point in points):
-        scenario.tables  # noqa: B018  (says itself what is missing)
+        scenario.auto_mcs  # noqa: B018  (says itself what is missing)
 
 
 def _check_name(what: str, name: str, known: Sequence[str]) -> None:
@@ -158,6 +182,15 @@ def _check_name(what: str, name: str, known: Sequence[str]) -> None:
         raise ConfigurationError(f"unknown {what} '{name}'; known: {', '.join(known)}")
 
 
-def _check_range(what: str, value: float, least: float, most: float) -> None:
+def _check_range(option: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
-        raise ConfigurationError(f"{what}: {value:g} is not within {least:g} to {most:g}")
+        raise ConfigurationError(f"{option} {value:.16g}: must be {least:.16g} to {most:.16g}")
+
+
+def _check_delay_spread(scenario: Scenario) -> None:
+    most_s = largest_delay_spread_s(scenario.channel)
+    if not 0.0 <= scenario.delay_spread_s <= most_s:
+        raise ConfigurationError(
+            f"--delay-spread-ns {1e9 * scenario.delay_spread_s:g}: must be 0 to {math.floor(1e9 * most_s)} with "
+            f"{scenario.channel}: the prefix carries echoes of up to {1e6 * LONGEST_ECHO_S:g} us"
+        )

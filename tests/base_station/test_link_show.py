@@ -153,6 +153,7 @@ def test_all_bursts_are_listed(run, capsys):
         (["--round", "1", "--client", "edge-2", "--window", "9"], 2, "the nearest is 2 (there are 2, 100)"),
         (["--round", "1", "--window", "2"], 2, "--window and --out need --round and --client"),
         (["--round", "1", "--client", "edge-1", "--out", "x.pdf"], 2, "a picture ends in .png or .html"),
+        (["--round", "1", "--client", "edge-1", "--out", "no/dir/x.png"], 2, "the directory no/dir does not exist"),
     ],
 )
 def test_what_is_not_there_is_told_in_one_line_with_the_nearest(run, arguments, code, told, capsys):

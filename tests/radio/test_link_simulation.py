@@ -199,14 +199,14 @@ def test_a_burst_of_independent_blocks_meets_its_target():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rb_count": 0}, "RBs: 0 is not within 1 to 28"),
-        ({"rb_count": 29}, "RBs: 29 is not within"),
-        ({"payload_bits": 0}, "payload bits"),
+        ({"rb_count": 0}, "--rb 0: must be 1 to 28"),
+        ({"rb_count": 29}, "--rb 29: must be"),
+        ({"payload_bits": 0}, "--payload-bits 0"),
         ({"channel": "tdl-z"}, "unknown channel 'tdl-z'; known: awgn"),
         ({"codec": "turbo"}, "unknown codec 'turbo'"),
         ({"impairments": "usrp"}, "unknown impairments 'usrp'"),
-        ({"neighbours": 3, "rb_count": 24}, "3 neighbours beside 24 RBs do not fit"),
-        ({"channel": "tdl-c", "delay_spread_s": 9e-6}, "echoes"),
+        ({"neighbours": 3, "rb_count": 24}, "--neighbours 3 beside --rb 24 do not fit"),
+        ({"channel": "tdl-c", "delay_spread_s": 9e-6}, "--delay-spread-ns 9000: must be 0 to 1022"),
     ],
 )
 def test_a_simulation_that_cannot_be_is_refused_before_it_starts(changes, message):
@@ -216,7 +216,7 @@ def test_a_simulation_that_cannot_be_is_refused_before_it_starts(changes, messag
 
 @pytest.mark.parametrize("snr_db", [math.nan, math.inf, -1000.0])
 def test_an_absurd_snr_is_refused(snr_db):
-    with pytest.raises(ConfigurationError, match="SNR"):
+    with pytest.raises(ConfigurationError, match="--snr-db"):
         check(SMALL, [Point(snr_db, "qpsk-1/2")])
 
 

@@ -131,6 +131,6 @@ def test_interleaver_and_scrambler_depend_on_the_burst_id_and_repeat():
     assert abs(np.mean(bits != scrambling_bits(6, 10001)) - 0.5) < 0.03
 
 
-def test_an_unknown_mcs_is_named_with_the_known_ones():
-    with pytest.raises(ConfigurationError, match=r"unknown MCS '256qam-7/8'.*bpsk-1/2"):
-        McsTable.load()["256qam-7/8"]
+def test_an_unknown_mcs_is_named_with_the_nearest_ones():
+    with pytest.raises(ConfigurationError, match=r"unknown MCS '64qam-2/4'; the nearest are .*64qam-3/4"):
+        McsTable.load()["64qam-2/4"]
