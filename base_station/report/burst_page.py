@@ -48,6 +48,10 @@ class BurstPage:
     """ARQ passes of the client in the round."""
     recording: Path | None
     """Metadata of the burst's IQ, if that was kept."""
+    iq: bool
+    """Whether the run's radio sends samples."""
+    sounded_sinr_db: NDArray[np.float64]
+    """Per RB of the burst, at full band and full power, as the round's sounding measured it; empty if not heard."""
 
     @property
     def title(self) -> str:
@@ -63,7 +67,9 @@ class BurstPage:
     @property
     def outcome(self) -> list[tuple[str, str]]:
         """What became of it."""
-        lines = outcome_lines(self.burst, self.passes, self.numerology)
+        lines = outcome_lines(self.burst, self.passes, self.numerology, self.iq)
+        if not self.iq:
+            return [*lines, ("IQ", "no IQ: losses drawn")]
         return [*lines, ("IQ", "kept")] if self.recording is not None else lines
 
     def png(self) -> bytes:
@@ -88,9 +94,13 @@ class BurstPage:
             canvas.title(title)
         spectrum, constellation, soft_bits, channel, sinr, outcome = canvas.axes
         self._draw_spectrum(spectrum)
-        if self.burst.signal is None:
+        if not self.iq:
+            for axes in (constellation, soft_bits, channel):
+                _say(axes, "no IQ")
+            self._draw_sounded(sinr)
+        elif self.burst.signal is None:
             for axes in (constellation, soft_bits, channel, sinr):
-                _say(axes, "no IQ" if self.burst.record.detected else "not detected")
+                _say(axes, "not detected")
         else:
             self._draw_signal(constellation, soft_bits, channel, sinr)
         _write(outcome, self.outcome)
@@ -114,7 +124,15 @@ class BurstPage:
         else:
             _say(soft_bits, "a sounding carries no bits")
         draw_channel(channel, self.burst, self.numerology, colour)
-        draw_sinr(sinr, self.burst, colour)
+        draw_sinr(sinr, self.burst.record.rb_start, self.burst.sinr_db, colour)
+
+    def _draw_sounded(self, axes: Any) -> None:
+        if not len(self.sounded_sinr_db):
+            _say(axes, "no IQ")
+            return
+        record = self.burst.record
+        draw_sinr(axes, record.rb_start, self.sounded_sinr_db, self._colour(record.client))
+        axes.set_title("SINR per resource block, as sounded")
 
     def _colour(self, client: str) -> str:
         return self.styles[client].colour
@@ -127,7 +145,8 @@ def burst_page(store: RunStore, burst: ReceivedBurst) -> BurstPage:
         b for b in received_bursts(store, record.round_index) if b.record.window_index == record.window_index
     ]
     spectra = (s for s in store.spectra(record.round_index) if s.window_index == record.window_index)
-    passes = next((c.passes for c in store.clients(record.round_index) if c.client == record.client), 0)
+    client = next((c for c in store.clients(record.round_index) if c.client == record.client), None)
+    sounded_db = client.sinr_db[record.rb_start : record.rb_start + record.rb_count] if client is not None else []
     return BurstPage(
         run=store.directory.name,
         burst=burst,
@@ -135,8 +154,10 @@ def burst_page(store: RunStore, burst: ReceivedBurst) -> BurstPage:
         spectrum=next(spectra, None),
         numerology=numerology_at(experiment.radio.sample_rate_hz),
         styles=client_styles([member.name for member in experiment.clients.members]),
-        passes=passes,
+        passes=client.passes if client is not None else 0,
         recording=_recording(store, burst),
+        iq=experiment.radio.driver != "abstract",
+        sounded_sinr_db=np.array(sounded_db),
     )
 
 
@@ -147,8 +168,8 @@ def _recording(store: RunStore, burst: ReceivedBurst) -> Path | None:
     return path if path.is_file() else None
 
 
-def outcome_lines(burst: ReceivedBurst, passes: int, numerology: Numerology) -> list[tuple[str, str]]:
-    """What became of a burst, as pairs of label and text."""
+def outcome_lines(burst: ReceivedBurst, passes: int, numerology: Numerology, iq: bool) -> list[tuple[str, str]]:
+    """What became of a burst, as pairs of label and text; without IQ, only what does not take samples to know."""
     r = burst.record
     air_ms = 1e3 * r.air_samples / numerology.sample_rate_hz
     lines = [("outcome", _verdict(burst))]
@@ -159,19 +180,20 @@ def outcome_lines(burst: ReceivedBurst, passes: int, numerology: Numerology) -> 
         ("transmit gain", number(r.tx_gain_db, 1, "dB")),
         ("on air", ", ".join([number(air_ms, 2, "ms"), *([bits(r.air_bits)] if r.air_bits else [])])),
     ]
-    if r.detected:
+    if r.detected and iq:
         lines += [
             ("start", number(r.start_sample, 1, "samples")),
             ("carrier offset", number(r.cfo_hz, 1, "Hz")),
-            ("SNR per RB", number(r.snr_db, 1, "dB")),
             ("EVM", number(r.evm_db, 1, "dB")),
         ]
+    if r.detected:
+        lines.append(("received SNR", number(r.snr_db, 1, "dB")))
     if r.kind == "data":
         lines += [
             ("blocks", f"{r.blocks} sent, {r.blocks_failed} failed"),
             ("by combining", f"{r.blocks_combined} blocks"),
         ]
-    return [*lines, ("clipped samples", str(r.clipped_samples))]
+    return [*lines, ("clipped samples", str(r.clipped_samples))] if iq else lines
 
 
 def _verdict(burst: ReceivedBurst) -> str:

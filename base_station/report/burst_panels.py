@@ -62,13 +62,13 @@ def draw_channel(axes: Any, burst: ReceivedBurst, numerology: Numerology, colour
     _keep_span(axes, burst.channel_db)
 
 
-def draw_sinr(axes: Any, burst: ReceivedBurst, colour: str) -> None:
-    """SINR of each RB of the burst, as received."""
-    rbs = burst.record.rb_start + np.arange(len(burst.sinr_db) + 1)
-    axes.stairs(burst.sinr_db, rbs - 0.5, color=colour, linewidth=1.8, baseline=None)
+def draw_sinr(axes: Any, rb_start: int, sinr_db: NDArray[np.float64], colour: str) -> None:
+    """SINR of the RBs from ``rb_start`` on."""
+    rbs = rb_start + np.arange(len(sinr_db) + 1)
+    axes.stairs(sinr_db, rbs - 0.5, color=colour, linewidth=1.8, baseline=None)
     axes.set(title="SINR per resource block", xlabel="resource block", ylabel="dB")
     integer_ticks(axes.xaxis)
-    _keep_span(axes, burst.sinr_db)
+    _keep_span(axes, sinr_db)
 
 
 def _keep_span(axes: Any, values_db: NDArray[np.float64]) -> None:

@@ -21,7 +21,7 @@ _TRAINING_BITS_PER_SYMBOL = 2
 
 @dataclass(frozen=True)
 class ReceivedBurst:
-    """A burst of the run; ``signal`` is None if it was not detected, or by a radio without IQ.
+    """A burst of the run; ``signal`` is None if it was not detected, or sent by a radio without IQ.
 
     What was not kept is empty.
     """

@@ -34,7 +34,8 @@ def add_parser(subparsers: Any) -> None:
         "show",
         help="look at a received burst of a run",
         description="Plot spectrum, constellation, channel estimate, soft bits and outcome of a recorded burst; "
-        "without --round or --client list the bursts there are.",
+        "without --round or --client list the bursts there are, each with its received SNR: mean over its own RBs, "
+        "at the power it was sent with.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -78,7 +79,7 @@ def _default_path(run: Path, burst: ReceivedBurst) -> Path:
 
 
 def _list(bursts: Sequence[ReceivedBurst], as_json: bool) -> None:
-    header = ("round", "window", "client", "kind", "MCS", "RBs", "SNR", "blocks", "failed", "")
+    header = ("round", "window", "client", "kind", "MCS", "RBs", "received SNR", "blocks", "failed", "")
     if as_json:
         print(msgspec.json.encode({"bursts": [b.record for b in bursts]}).decode())
         return
@@ -116,6 +117,7 @@ def _document(page: BurstPage, path: Path) -> dict[str, Any]:
     return {
         "picture": str(path),
         "burst": burst.record,
+        "iq": page.iq,
         "passes": page.passes,
         "recording": str(page.recording) if page.recording is not None else None,
         "constellation": _pairs(burst.points),
@@ -123,6 +125,7 @@ def _document(page: BurstPage, path: Path) -> dict[str, Any]:
         "channel_khz": burst.frequencies_khz(page.numerology).tolist(),
         "channel_db": burst.channel_db.tolist(),
         "sinr_db": burst.sinr_db.tolist(),
+        "sounded_sinr_db": page.sounded_sinr_db.tolist(),
         "soft_bits": burst.soft_bits,
         "spectrum_khz": bin_frequencies_khz(len(psd_db), page.numerology).tolist() if len(psd_db) else [],
         "spectrum_db": psd_db.tolist(),

@@ -104,10 +104,20 @@ def test_a_burst_that_was_not_detected_is_shown_with_the_spectrum_it_was_lost_in
 def test_a_burst_of_a_radio_without_iq_is_shown_with_what_there_is(run, capsys, tmp_path):
     with sqlite3.connect(run / "run.sqlite") as database:
         database.execute("DELETE FROM signals")
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace('driver = "simulated"', 'driver = "abstract"'))
     out = tmp_path / "abstract.html"
     shown = json.loads(show(capsys, run, "--round", 2, "--client", "edge-1", "--out", out, "--json"))
+    assert shown["iq"] is False
     assert shown["constellation"] == shown["channel_db"] == shown["channel_khz"] == []
-    assert out.read_text().count("no IQ") == 4
+    assert len(shown["sounded_sinr_db"]) == shown["burst"]["rb_count"]
+    page = out.read_text()
+    assert page.count("no IQ") == 4
+    assert "SINR per resource block, as sounded" in page
+    words = show(capsys, run, "--round", 2, "--client", "edge-1")
+    assert "no IQ" in words
+    for measured in ("EVM", "samples", "carrier offset"):
+        assert measured not in words + page
     report = write_report(run).read_text()
     assert "SINR per resource block" in report
     assert "What became of these bursts" in report
@@ -140,7 +150,9 @@ def test_all_bursts_are_listed(run, capsys):
     with RunStore.read(run) as store:
         known = [(b.round_index, b.window_index, b.client) for b in store.bursts()]
     assert [(b["round_index"], b["window_index"], b["client"]) for b in listed] == known
-    assert len(show(capsys, run).splitlines()) == len(known) + 1
+    lines = show(capsys, run).splitlines()
+    assert len(lines) == len(known) + 1
+    assert "received SNR" in lines[0]
     only = json.loads(show(capsys, run, "--client", "edge-3", "--json"))["bursts"]
     assert {b["client"] for b in only} == {"edge-3"}
 
