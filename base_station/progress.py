@@ -10,8 +10,8 @@ from base_station.store.records import ClientRoundRecord, RoundRecord
 class Progress(Protocol):
     """A display of a running experiment; the command line has a live one and one of plain lines."""
 
-    def started(self, rounds: int, first_round: int, clients: list[str], initial_accuracy: float) -> None:
-        """Clients have joined; round ``first_round`` (from 1) comes next."""
+    def started(self, rounds: int, first_round: int, clients: list[str], accuracy: float) -> None:
+        """Clients have joined; round ``first_round`` (from 1) comes next; ``accuracy`` is that of the one before it."""
 
     def stage(self, round_index: int, stage: str) -> None:
         """The base station entered a stage of the round (train, sounding, allocate, uplink, evaluate)."""

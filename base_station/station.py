@@ -22,7 +22,7 @@ from base_station.round import StationRound
 from base_station.state import ServerState
 from base_station.store.provenance import provenance
 from base_station.store.run_store import RunStore
-from base_station.store.summary import closing_lines, summary
+from base_station.store.summary import accuracy_so_far, closing_lines, summary
 from base_station.tsfa.queues import feasibility
 from learning.data import Dataset, load_dataset
 from learning.device import DeviceProfile, compute_s
@@ -126,7 +126,7 @@ def _play(lab: Lab, evaluator: StationEvaluator) -> dict[str, Any]:
         lab.roster.wait_for_clients(lab.experiment.clients.join_timeout_s)
         _insist_on_clients(lab)
         first = state.round_index + 1
-        lab.progress.started(rounds, first, sorted(lab.roster.joined), lab.store.fact("initial_accuracy"))
+        lab.progress.started(rounds, first, sorted(lab.roster.joined), accuracy_so_far(lab.store))
     while state.round_index < rounds:
         if not lab.roster.joined:
             lab.progress.warn("no client is connected; waiting for one to come back")

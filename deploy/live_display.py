@@ -125,12 +125,12 @@ class LiveProgress:
         self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=4, transient=False)
         self._live.start()
 
-    def started(self, rounds: int, first_round: int, clients: list[str], initial_accuracy: float) -> None:
+    def started(self, rounds: int, first_round: int, clients: list[str], accuracy: float) -> None:
         """Show the rounds to come and the clients."""
         with self._lock:
             self._view.rounds = rounds
             self._view.round_index = first_round
-            self._view.accuracies = [initial_accuracy]
+            self._view.accuracies = [accuracy]
             for name in clients:
                 self._view.clients.setdefault(name, ClientRow())
 

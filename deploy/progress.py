@@ -43,11 +43,12 @@ class LineProgress:
         self._joined: set[str] = set()
         self._print(f"{title}: loading model and data")
 
-    def started(self, rounds: int, first_round: int, clients: list[str], initial_accuracy: float) -> None:
+    def started(self, rounds: int, first_round: int, clients: list[str], accuracy: float) -> None:
         """Say what is about to run."""
         self._rounds = rounds
         names = ", ".join(clients)
-        self._print(f"rounds {first_round} to {rounds} with {names}; accuracy before them {initial_accuracy:.3f}")
+        when = "before training" if first_round == 1 else f"after round {first_round - 1}"
+        self._print(f"rounds {first_round} to {rounds} with {names}; accuracy {when} {accuracy:.3f}")
 
     def stage(self, round_index: int, stage: str) -> None:
         """Only the final test is worth a line; rounds have their own."""

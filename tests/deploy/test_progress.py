@@ -6,9 +6,12 @@ import io
 import time
 
 import pytest
+from fake_run import make_fake_run
 from rich.console import Console
 
 from base_station.store.records import ClientRoundRecord, RoundRecord
+from base_station.store.run_store import RunStore
+from base_station.store.summary import accuracy_so_far
 from deploy.live_display import LiveProgress, duration, link_bar, sparkline
 from deploy.progress import LineProgress, megabits, open_progress
 
@@ -47,12 +50,28 @@ def test_lines_tell_what_happened_with_the_time():
     assert lines[1:5] == [
         "09:05:07 near joined",
         "09:05:07 far joined",
-        "09:05:07 rounds 1 to 12 with near, far; accuracy before them 0.050",
+        "09:05:07 rounds 1 to 12 with near, far; accuracy before training 0.050",
         "09:05:07 round 1 of 12: accuracy 0.310, loss 2.500, 1 of 2 clients delivered, 1.24 Mbit on air in 1.50 s, "
         "slowest latency 4.71 s, took 10.0 s",
     ]
     assert lines[5:7] == ["09:05:07 far was not heard", "09:05:07 warning: client far ended: killed by SIGKILL"]
     assert lines[-2:] == ["accuracy 0.66", "airtime 2 s"]
+
+
+def test_a_resumed_run_tells_the_accuracy_of_its_last_committed_round(tmp_path):
+    with RunStore.read(make_fake_run(tmp_path / "run", clients=2, rounds=5, done=3, signals=False)) as store:
+        accuracy = list(store.rounds())[-1].accuracy
+        assert accuracy_so_far(store) == accuracy
+    stream = io.StringIO()
+    LineProgress("demo", stream).started(5, 4, ["near"], accuracy)
+    assert (
+        stream.getvalue().splitlines()[-1].endswith(f"rounds 4 to 5 with near; accuracy after round 3 {accuracy:.3f}")
+    )
+
+
+def test_a_new_run_tells_the_accuracy_before_training(tmp_path):
+    with RunStore.read(make_fake_run(tmp_path / "run", clients=2, rounds=5, done=0, signals=False)) as store:
+        assert accuracy_so_far(store) == 0.048
 
 
 def live_text(act):

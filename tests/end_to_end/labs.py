@@ -101,7 +101,7 @@ class Quiet:
         self.rounds: list[RoundRecord] = []
         self.closing = ""
 
-    def started(self, rounds: int, first_round: int, clients: list[str], initial_accuracy: float) -> None:
+    def started(self, rounds: int, first_round: int, clients: list[str], accuracy: float) -> None:
         """Not kept."""
 
     def stage(self, round_index: int, stage: str) -> None:
