@@ -17,7 +17,7 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks.radio_rounds import PlayedRound, RadioRounds, equal_shares
+from benchmarks.parts.radio_rounds import PlayedRound, RadioRounds, equal_shares
 from protocol.configuration import Experiment
 from protocol.experiment_file import experiment_from_dict
 

@@ -24,8 +24,8 @@ from typing import get_args
 
 import numpy as np
 
-from benchmarks import stock_ofdm
-from benchmarks.full_band import (
+from benchmarks.parts import stock_ofdm
+from benchmarks.parts.full_band import (
     FullBand,
     full_band,
     receive_all,
@@ -33,16 +33,16 @@ from benchmarks.full_band import (
     threshold_db,
     transmit_all,
 )
-from benchmarks.paced_receiver import run_paced
-from benchmarks.stage_clock import timed_stages
+from benchmarks.parts.paced_receiver import run_paced
+from benchmarks.parts.stage_clock import timed_stages
 from protocol.configuration import CodecName
 from radio.modem import MCS_NAMES, McsTable
 from radio.modem.trial import white_noise
 from radio.numerology import DEFAULT_2MSPS, WIDE_4MSPS, Numerology
 
 RECEIVER_STAGES = {
-    "benchmarks.full_band.receive_branches": "flowgraph",
-    "benchmarks.full_band.spectrum_db": "flowgraph",
+    "benchmarks.parts.full_band.receive_branches": "flowgraph",
+    "benchmarks.parts.full_band.spectrum_db": "flowgraph",
     "radio.modem.receiver.training_grid": "detect",
     "radio.modem.receiver.detect": "detect",
     "radio.modem.observation.demodulate_grid": "OFDM",
@@ -50,12 +50,12 @@ RECEIVER_STAGES = {
     "radio.modem.receiver.block_soft_bits": "demap",
     "radio.modem.receiver.soft_bit_histogram": "demap",
     "radio.modem.combining.decode_blocks": "decode",
-    "benchmarks.full_band.receive": "rest",
+    "benchmarks.parts.full_band.receive": "rest",
 }
 TRANSMITTER_STAGES = {
     "radio.modem.transmitter.encode_blocks": "encode",
-    "benchmarks.full_band.modulate": "modulate",
-    "benchmarks.full_band.transmit_samples": "flowgraph",
+    "benchmarks.parts.full_band.modulate": "modulate",
+    "benchmarks.parts.full_band.transmit_samples": "flowgraph",
 }
 STOCK_SNR_DB = 30.0
 STOCK_SAMPLES = 2**18

@@ -10,6 +10,7 @@ Run: python -m benchmarks.soft_selection
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable
 
@@ -112,6 +113,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 def main() -> None:
     """Print both tables."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     energy_by_bits()
     cost_of_choosing()
 

@@ -1,6 +1,8 @@
 """Imports point downward, and the heavy libraries stay where they belong."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,20 @@ def test_nothing_is_unpickled_or_evaluated():
         calls = [n.func.id for n in ast.walk(ast.parse(path.read_text("utf-8")))
                  if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]  # fmt: skip
         assert not {"eval", "exec"} & set(calls), path
+
+
+def test_every_benchmark_is_a_command_and_no_part_is():
+    """What several benchmarks share lies in ``benchmarks/parts``."""
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        text = path.read_text("utf-8")
+        assert 'if __name__ == "__main__":' in text, f"{path.name} is no command: put it into benchmarks/parts"
+        assert "ArgumentParser(" in text, f"{path.name} does not answer --help"
+    for path in (ROOT / "benchmarks" / "parts").glob("*.py"):
+        assert "__main__" not in path.read_text("utf-8"), f"{path.name} is a command: put it into benchmarks"
+
+
+def test_a_benchmark_asked_for_help_does_not_run():
+    command = [sys.executable, "-m", "benchmarks.soft_selection", "--help"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert shown.startswith("usage: ")
+    assert "energy left, by share" not in shown

@@ -27,9 +27,11 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("section", nargs="*", help="default: all")
-    parser.add_argument("--quick", action="store_true", help="a few bursts of a few schemes")
+    parser.add_argument("--quick", action="store_true", help="a few bursts of a few schemes: indicative only")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
+    if options.quick:
+        print("--quick: too few bursts to judge a limit by; the figures are indicative only", flush=True)
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
         for name in options.section or SECTIONS:
             began = time.monotonic()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from base_station.state import ServerState
-from benchmarks.radio_rounds import RadioRounds, equal_shares
+from benchmarks.parts.radio_rounds import RadioRounds, equal_shares
 from protocol.experiment_file import experiment_from_dict
 from radio.adaptation import after_burst
 

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 FULL_BUFFER = """
 import numpy as np
-from benchmarks.paced_receiver import SampleBuffer
+from benchmarks.parts.paced_receiver import SampleBuffer
 buffer = SampleBuffer(250)
 for value in (1, 2, 3):
     buffer.put(np.full(100, value, np.complex64))

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from benchmarks.full_band import FullBand
+from benchmarks.parts.full_band import FullBand
 from protocol.bursts import Window
 from protocol.configuration import Experiment
 from protocol.experiment_file import experiment_from_dict
