@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
@@ -154,9 +154,22 @@ def _reject_non_finite(value: Any, origin: str, where: str) -> None:
 
 
 def _readable(message: str) -> str:
-    """Turn msgspec's ``... - at `$.radio.guard_rb``` into ``radio.guard_rb: ...``."""
+    """Turn msgspec's ``... - at `$.radio.guard_rb``` into ``radio.guard_rb: ...``, and list the values there are."""
     text, marker, place = message.partition(" - at `$.")
-    return f"{place.rstrip('`')}: {text}" if marker else text
+    if not marker:
+        return text
+    key = place.rstrip("`")
+    if text.startswith("Invalid enum value"):
+        text += f"; valid: {', '.join(map(str, _literal_values(key)))}"
+    return f"{key}: {text}"
+
+
+def _literal_values(key: str) -> tuple[Any, ...]:
+    """What ``table.key`` may be."""
+    kind: Any = Experiment
+    for name in key.split("."):
+        kind = next(f.type for f in msgspec.structs.fields(kind) if f.name == name)
+    return get_args(kind)
 
 
 def _check_consistency(experiment: Experiment, origin: str) -> None:

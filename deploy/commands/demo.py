@@ -26,11 +26,15 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--rounds", metavar="N", type=int, help="number of rounds")
     parser.add_argument("--clients", metavar="N", type=int, help=f"number of clients, 1 to {MAXIMUM_CLIENTS}")
+    parser.add_argument("--set", action="append", dest="overrides", help=argparse.SUPPRESS)
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo experiment with the overrides given."""
+    """Run the demo experiment with the overrides given. Raises ConfigurationError."""
+    if args.overrides:
+        sets = " ".join(f"--set {text}" for text in args.overrides)
+        raise ConfigurationError(f"demo takes no --set; use: airtune run examples/demo.toml {sets}")
     overrides = [] if args.rounds is None else [f"experiment.rounds={args.rounds}"]
     if args.clients is not None:
         overrides.append(f"clients.members={members(args.clients)}")

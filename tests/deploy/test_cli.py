@@ -63,6 +63,7 @@ def test_every_command_has_help_with_an_example(name, capsys):
         (["run", DEMO, "--set", "training.local_steps=many"], "training.local_steps: Expected `int`"),
         (["demo", "--clients", "65"], "must be 1 to 64"),
         (["demo", "--rounds", "0"], "experiment.rounds"),
+        (["demo", "--set", "a.b=1", "--set", "c.d=2"], "use: airtune run examples/demo.toml --set a.b=1 --set c.d=2"),
         (["demo", "--rounds", "few"], "invalid int value"),
         (["client", DEMO, "--name", "edge-9"], "no client 'edge-9'"),
         (["client", DEMO, "--name", "edge-1"], "--keys DIR is missing"),

@@ -67,6 +67,8 @@ def test_overrides_take_numbers_text_and_lists(tmp_path):
         (("= 3", '= 3\n[model]\nsource = "local"'), "belong together"),
         (("= 3", "= 3\n[radio]\nfragment_bytes = 65536"), r"radio\.fragment_bytes: .*<= 65535"),
         (("= 3", "= 3\n[channel]\nminimum_fade_db = 40.0"), r"channel\.minimum_fade_db: .*<= 0"),
+        (("= 3", '= 3\n[radio]\ndriver = "pluto"'), r"radio\.driver: .*'pluto'; valid: simulated, abstract$"),
+        (("= 3", "= 3\n[soft]\nquant_bits = 3"), r"soft\.quant_bits: .*; valid: 4, 8, 16, 32$"),
         (("= 3", "= "), "not valid TOML"),
     ],
 )
