@@ -1,11 +1,10 @@
-"""A comparison as text: for a terminal, as LaTeX and as CSV."""
+"""A comparison as text: its cells in words, as LaTeX and as CSV."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from base_station.comparison.measures import MEASURES
 from base_station.comparison.statistics import Interval
@@ -61,32 +60,6 @@ def captions(comparison: Comparison) -> list[str]:
         f"Against {comparison.reference}, paired by seed: differences in points, costs as ratios, 95 % intervals. "
         "“equal” only within ±1 point; “open”: more seeds are needed.",
     ]
-
-
-def print_comparison(comparison: Comparison, stream: TextIO) -> None:
-    """Both tables and the remarks, a line per measure, for a terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(file=stream, width=None if stream.isatty() else 200)
-    for caption, cell_text in zip(captions(comparison), (mean_text, against_text), strict=True):
-        rows = comparison.rows if cell_text is mean_text else [r for r in comparison.rows if _is_compared(r.cells)]
-        if not rows:
-            continue
-        table = Table(caption=caption, caption_justify="left")
-        table.add_column("")
-        for row in rows:
-            table.add_column(f"{row.name}" + ("" if all(run.iq for run in row.runs) else "\nno IQ"), justify="right")
-        for index, heading in enumerate(headings()):
-            table.add_row(heading, *(cell_text(row.cells[index]) for row in rows))
-        table.add_row("Runs", *(str(len(row.runs)) for row in rows))
-        console.print(table)
-    for remark in comparison.remarks:
-        console.print(remark, highlight=False)
-
-
-def _is_compared(cells: Sequence[Cell]) -> bool:
-    return any(cell.against is not None for cell in cells)
 
 
 def document(comparison: Comparison) -> dict[str, Any]:

@@ -153,7 +153,8 @@ def _write(comparison: Comparison, out: Path) -> list[Path]:
 def _show(comparison: Comparison, written: list[Path], as_json: bool) -> None:
     import msgspec
 
-    from base_station.comparison.text import document, print_comparison
+    from base_station.comparison.terminal import print_comparison
+    from base_station.comparison.text import document
 
     if as_json:
         print(msgspec.json.encode({**document(comparison), "files": [str(path) for path in written]}).decode())

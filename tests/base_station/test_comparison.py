@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from base_station.comparison import terminal
 from base_station.comparison.measures import MEASURES, RunCurve, read_curve
 from base_station.comparison.page import write_page
 from base_station.comparison.statistics import mean_interval, paired_difference, paired_ratio, verdict
 from base_station.comparison.table import compare
-from base_station.comparison.text import document, print_comparison, write_latex, write_tables
+from base_station.comparison.terminal import print_comparison
+from base_station.comparison.text import against_text, document, mean_text, write_latex, write_tables
 from base_station.store.run_store import RunStore
 from protocol.errors import ConfigurationError
 
@@ -171,3 +173,25 @@ def test_one_run_alone_has_no_interval(tmp_path):
     write_page(comparison, tmp_path / "c.html")
     assert document(comparison)["methods"][0]["measures"]["accuracy"]["mean"] == [0.7, None, None]
     assert "0.700 &" in write_latex(comparison, tmp_path / "c.tex").read_text()
+
+
+def test_long_names_are_numbered_and_told_below_the_table(capsys):
+    long = "soft.quant_bits 8, tsfa.latency_budget_s 4.68"
+    print_comparison(compare("x", {"soft": [curve(1), curve(2)], long: [curve(1), curve(2)]}), sys.stdout)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "(1)" in line and "(2)" in line]
+    assert lines[-2:] == ["(1) soft", f"(2) {long}"]
+    assert not any(long in line for line in lines if "│" in line or "┃" in line)
+
+
+def test_a_narrow_terminal_gets_several_tables_and_no_wrapped_cell(capsys, monkeypatch):
+    monkeypatch.setattr(terminal, "_WIDTH_ELSEWHERE", 80)
+    methods = {f"method-{i}": [curve(1), curve(2, accuracy=0.71)] for i in range(5)}
+    comparison = compare("x", methods)
+    print_comparison(comparison, sys.stdout)
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    for name in methods:
+        for cell in next(row for row in comparison.rows if row.name == name).cells:
+            assert mean_text(cell) in printed
+            assert cell.against is None or against_text(cell) in printed
