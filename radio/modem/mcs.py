@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +17,8 @@ from protocol.configuration import CodecName
 from protocol.errors import ConfigurationError, DataError
 
 MCS_FILE = Path(__file__).parent.parent / "data" / "mcs.json"
+_NAME = re.compile(r"([a-z0-9]+)-(?P<rate>\d+(?:\.\d+)?)(-short)?")
+"""Of an LDPC scheme: modulation, rate in 1024ths, block."""
 
 
 class BlockFormat(NamedTuple):
@@ -98,8 +102,8 @@ class McsTable:
         for scheme in self.schemes:
             if scheme.name == name:
                 return scheme
-        near = difflib.get_close_matches(name, self.names, n=3, cutoff=0.0)
-        raise ConfigurationError(f"unknown MCS '{name}'; the nearest are {', '.join(near)} (docs/link.md lists all)")
+        near = ", ".join(_nearest(name, self.names))
+        raise ConfigurationError(f"unknown MCS '{name}'; the nearest are {near} (docs/link.md lists all)")
 
     def of(self, codec: CodecName) -> tuple[Mcs, ...]:
         """The ladder of one codec."""
@@ -109,6 +113,17 @@ class McsTable:
     def names(self) -> tuple[str, ...]:
         """Names in table order."""
         return tuple(scheme.name for scheme in self.schemes)
+
+
+def _nearest(name: str, names: Sequence[str]) -> list[str]:
+    """Three names: of an LDPC scheme those of the nearest rates with its modulation and block, else the likeliest."""
+    wanted = _NAME.fullmatch(name)
+    if wanted:
+        ladder = [known for known in map(_NAME.fullmatch, names) if known and known.group(1, 3) == wanted.group(1, 3)]
+        if ladder:
+            ladder.sort(key=lambda known: abs(float(known["rate"]) - float(wanted["rate"])))
+            return [known.string for known in ladder[:3]]
+    return difflib.get_close_matches(name, names, n=3, cutoff=0.0)
 
 
 MCS_NAMES = McsTable.load().names

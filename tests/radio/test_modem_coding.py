@@ -131,6 +131,15 @@ def test_interleaver_and_scrambler_depend_on_the_burst_id_and_repeat():
     assert abs(np.mean(bits != scrambling_bits(6, 10001)) - 0.5) < 0.03
 
 
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("qpsk-450", "qpsk-449, qpsk-415, qpsk-487"), ("16qam-700-short", "16qam-658-short, 16qam-772-short")],
+)
+def test_an_unknown_rate_is_answered_with_the_nearest_rates(name, nearest):
+    with pytest.raises(ConfigurationError, match=f"the nearest are {nearest}"):
+        McsTable.load()[name]
+
+
 def test_an_unknown_mcs_is_named_with_the_nearest_ones():
     with pytest.raises(ConfigurationError, match=r"unknown MCS '64qam-2/4'; the nearest are .*64qam-3/4"):
         McsTable.load()["64qam-2/4"]
