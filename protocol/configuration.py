@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from protocol.errors import ConfigurationError
-from protocol.schemes import Aggregation, Compression, Frozen
+from protocol.schemes import Aggregation, AllocationRule, Compression, Frozen
 
 Positive = Annotated[float, Meta(gt=0.0)]
 NonNegative = Annotated[float, Meta(ge=0.0)]
@@ -19,6 +19,9 @@ Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$")]
 CodecName = Literal["ldpc", "ldpc-short", "convolutional"]
+
+NO_DEADLINE_S = 1e9
+"""Deadline of ``tsfa.allocation = "ideal"``: longer than any round."""
 
 
 class Table(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -125,6 +128,12 @@ class TsfaTable(Table, frozen=True, kw_only=True):
     ready_deadline_s: Positive | None = None
     """Model time by which a client must be ready. Default: two latency budgets, at most the deadline."""
     latency_model: Literal["per-client", "round"] = "per-client"
+    allocation: AllocationRule = "tsfa"
+    """Who is granted which RBs and bits: TSFA or a baseline (docs/algorithms.md, section 6)."""
+    fixed_share: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
+    """Share of its whole update's bits that a client sends under ``equal-fixed`` and ``equal-finish``. Default: 0.1."""
+    best_k: Count | None = None
+    """How many clients send under ``best-k``. Default: half of those heard in the round."""
 
 
 class RadioTable(Table, frozen=True, kw_only=True):
@@ -248,11 +257,15 @@ class Experiment(Table, frozen=True, kw_only=True):
     @property
     def deadline_s(self) -> float:
         """Latency no client may exceed in a round (default three budgets), s."""
+        if self.tsfa.allocation == "ideal":
+            return NO_DEADLINE_S
         return self.tsfa.deadline_s or 3.0 * self.tsfa.latency_budget_s
 
     @property
     def ready_deadline_s(self) -> float:
         """Model time by which a client must be ready (default two budgets, at most the deadline), s."""
+        if self.tsfa.allocation == "ideal":
+            return NO_DEADLINE_S
         return self.tsfa.ready_deadline_s or min(2.0 * self.tsfa.latency_budget_s, self.deadline_s)
 
     def member(self, name: str) -> ClientTable:

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from protocol.configuration import ClientTable, Experiment, Table
 from protocol.errors import ConfigurationError
+from protocol.schemes import FIXED_SHARE_RULES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -200,3 +201,30 @@ def _check_consistency(experiment: Experiment, origin: str) -> None:
             f'{origin}: soft.compression = "svd" sends changes of products, and training.aggregation = "separate" '
             'averages factors; set it to "exact-drop", "exact-fold", "freeze-a" or "alternate"'
         )
+    if fault := _allocation_fault(experiment):
+        raise ConfigurationError(f'{origin}: tsfa.allocation = "{experiment.tsfa.allocation}": {fault}')
+
+
+def _allocation_fault(experiment: Experiment) -> str:
+    """Why the other keys do not go with ``tsfa.allocation``; empty if they do."""
+    tsfa, members = experiment.tsfa, experiment.clients.members
+    fixed = tsfa.allocation in FIXED_SHARE_RULES
+    if tsfa.fixed_share is not None and not fixed:
+        return f"tsfa.fixed_share is for {' and '.join(FIXED_SHARE_RULES)}; leave it out"
+    if fixed and experiment.soft.compression == "dense" and tsfa.fixed_share != 1.0:
+        return 'soft.compression = "dense" sends all or nothing; set tsfa.fixed_share = 1.0'
+    if tsfa.best_k is not None and tsfa.allocation != "best-k":
+        return "tsfa.best_k is for best-k; leave it out"
+    if tsfa.best_k is not None and tsfa.best_k > len(members):
+        return f"tsfa.best_k = {tsfa.best_k}, but there are {len(members)} clients"
+    return _ideal_fault(experiment) if tsfa.allocation == "ideal" else ""
+
+
+def _ideal_fault(experiment: Experiment) -> str:
+    if experiment.radio.driver != "abstract":
+        return 'nothing is lost and nothing has to fit the band: only radio.driver = "abstract" can follow'
+    if experiment.channel.lost_block_rate > 0.0:
+        return "nothing is lost; leave out channel.lost_block_rate"
+    if experiment.tsfa.deadline_s is not None or experiment.tsfa.ready_deadline_s is not None:
+        return "it has no deadlines; leave out tsfa.deadline_s and tsfa.ready_deadline_s"
+    return ""

@@ -1,4 +1,4 @@
-"""Names of the ways to train, compress and merge updates: what experiments, clients and base station agree on.
+"""Names of the ways to train, compress, grant and merge updates: what experiments, clients and base station agree on.
 
 No array library is needed for them.
 """
@@ -11,6 +11,12 @@ Frozen = Literal["none", "a", "b"]
 """The factor that is neither trained nor sent in a round."""
 Aggregation = Literal["separate", "freeze-a", "alternate", "exact-drop", "exact-fold"]
 Compression = Literal["soft", "dense", "random-components", "magnitude-top-k", "factor-top-k", "svd"]
+AllocationRule = Literal[
+    "tsfa", "tsfa-no-queue", "tsfa-common-sparsity", "equal-fixed", "equal-adaptive", "equal-finish", "maximum-rate",
+    "proportional-fair", "best-k", "genie", "ideal",
+]  # fmt: skip
+FIXED_SHARE_RULES: tuple[AllocationRule, ...] = ("equal-fixed", "equal-finish")
+"""Those under which everybody sends the same share of its update."""
 LayoutName = Literal["components", "values", "triplets"]
 """How an update file is laid out."""
 LAYOUT_OF: dict[Compression, LayoutName] = {

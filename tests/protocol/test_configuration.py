@@ -80,6 +80,41 @@ def test_what_is_wrong_is_told_with_the_file(tmp_path, change, told):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("allocation", "overrides", "told"),
+    [
+        ("tsfa", ["tsfa.fixed_share=0.2"], "tsfa.fixed_share is for equal-fixed and equal-finish"),
+        ("tsfa", ["tsfa.best_k=1"], "tsfa.best_k is for best-k"),
+        ("best-k", ["tsfa.best_k=3"], "tsfa.best_k = 3, but there are 2 clients"),
+        ("equal-fixed", ["soft.compression=dense"], "set tsfa.fixed_share = 1.0"),
+        ("equal-finish", ["soft.compression=dense", "tsfa.fixed_share=0.5"], "set tsfa.fixed_share = 1.0"),
+        ("ideal", [], 'only radio.driver = "abstract" can follow'),
+        ("ideal", ["radio.driver=abstract", "channel.lost_block_rate=0.1"], "leave out channel.lost_block_rate"),
+        ("ideal", ["radio.driver=abstract", "tsfa.deadline_s=9.0"], "leave out tsfa.deadline_s"),
+        ("ideal", ["radio.driver=abstract", "tsfa.ready_deadline_s=9.0"], "leave out tsfa.deadline_s"),
+    ],
+)
+def test_keys_that_do_not_go_with_the_allocation_are_refused(tmp_path, allocation, overrides, told):
+    with pytest.raises(ConfigurationError, match=rf'tsfa\.allocation = "{allocation}": .*{told}') as caught:
+        load_experiment(written(tmp_path, GOOD), [f"tsfa.allocation={allocation}", *overrides])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("allocation", "overrides"),
+    [
+        ("equal-fixed", ["tsfa.fixed_share=0.2"]),
+        ("equal-finish", ["tsfa.fixed_share=1.0", "soft.compression=dense"]),
+        ("best-k", ["tsfa.best_k=2"]),
+        ("ideal", ["radio.driver=abstract"]),
+    ],
+)
+def test_keys_of_an_allocation_go_with_it(tmp_path, allocation, overrides):
+    experiment = load_experiment(written(tmp_path, GOOD), [f"tsfa.allocation={allocation}", *overrides])
+    unlimited = allocation == "ideal"
+    assert (experiment.deadline_s > 1e6, experiment.ready_deadline_s > 1e6) == (unlimited, unlimited)
+
+
 @pytest.mark.parametrize("override", ["local_steps=3", "training.local_steps", "=3", "training=3", "training.=3"])
 def test_overrides_that_are_none_are_refused(tmp_path, override):
     with pytest.raises(ConfigurationError):
