@@ -158,7 +158,7 @@ def _state(played: StationRound, name: str) -> tuple[str, str]:
         return "not-heard", "its sounding was not heard, or is too weak for the lowest MCS"
     grant = played.link.grants.get(name)
     if grant is None:
-        return "silent", "TSFA granted it no bits this round"
+        return "silent", f"{_allocator(played)} granted it no bits this round"
     if grant.arq.complete:
         return "delivered", ""
     return ("partial", "") if grant.arq.fragments else ("nothing", "none of its fragments arrived")
@@ -172,12 +172,17 @@ def _note(played: StationRound, clients: list[ClientRoundRecord]) -> str:
     granted = [c for c in clients if c.bits_granted > 0]
     if not granted:
         budget = feasibility([played.barrier_s], played.lab.experiment.tsfa.latency_budget_s)
-        why = "the latency queues outweigh the update energy" if budget.feasible else budget.sentence
-        return f"TSFA granted nobody any bits: {why}"
+        queues = "the latency queues outweigh the update energy, or the deadline is too near"
+        return f"{_allocator(played)} granted nobody any bits: {queues if budget.feasible else budget.sentence}"
     if not any(c.fragments_delivered for c in granted):
         sent, failed = sum(c.blocks_sent for c in granted), sum(c.blocks_failed for c in granted)
         return f"nothing arrived: {failed} of {sent} code blocks failed their CRC"
     return ""
+
+
+def _allocator(played: StationRound) -> str:
+    rule = played.lab.experiment.tsfa.allocation
+    return "TSFA" if rule == "tsfa" else f"the allocation {rule}"
 
 
 def _mean(values: list[float]) -> float:

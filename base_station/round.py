@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from base_station.aggregation import Aggregate, Contribution
+from base_station.allocation.rules import allocate
 from base_station.checks import absurd_energies, fault_of_encoded, fault_of_ready
 from base_station.lab import Lab, Verdict
 from base_station.ledger import client_records, round_record
@@ -20,7 +21,6 @@ from base_station.settlement import next_state
 from base_station.state import ServerState
 from base_station.tsfa.energies import scale_energies
 from base_station.tsfa.problem import Allocation, ClientAllocation, ClientInstance, Instance
-from base_station.tsfa.solver import solve
 from base_station.uplink import Uplink
 from base_station.windows import WindowRunner
 from protocol.adapters import Adapter, absurd_value, adapter_to_bytes, zeros_like
@@ -128,11 +128,11 @@ class StationRound:
             return self.lab.experiment.ready_deadline_s
         return max((r.compute_s for r in self.ready.values()), default=0.0)
 
-    # ---- TSFA -----------------------------------------------------------------------
+    # ---- TSFA, or what it is compared with -------------------------------------------
 
     def _allocate(self) -> None:
         self.link.rate_places()
-        self.allocation = solve(self._instance())
+        self.allocation = allocate(self._instance(), self.lab.experiment.tsfa)
         reached("base-station", "allocated", self.index)
 
     def _instance(self) -> Instance:
@@ -155,7 +155,7 @@ class StationRound:
 
     @property
     def granted(self) -> dict[str, ClientAllocation]:
-        """TSFA's answer by client (zero bits included)."""
+        """The allocation by client (zero bits included)."""
         return {c.name: c for c in self.allocation.clients} if self.allocation else {}
 
     # ---- grants and uplink ----------------------------------------------------------

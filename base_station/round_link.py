@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from base_station.channel import Carrier, ChannelMeasurement, received_cap_db
+from base_station.genie import true_channel
 from base_station.lab import Lab
 from base_station.sounding import Silence, Sounder
 from base_station.state import ServerState
@@ -43,6 +44,8 @@ class RoundLink:
         reached("base-station", "silent", self._windows.round_index)
         for name in names:
             channel = sounder.measure(name)
+            if channel is not None and self._lab.experiment.tsfa.allocation == "genie":
+                channel = true_channel(self._lab.experiment, self._lab.numerology, self._windows.round_index, name)
             if channel is not None:
                 self.channels[name] = channel
                 self._lab.progress.client(name, "sounded", channel.reference_snr_db)

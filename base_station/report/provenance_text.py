@@ -27,9 +27,10 @@ def subtitle(data: RunData) -> str:
     clients = "1 edge client" if len(data.names) == 1 else f"{len(data.names)} edge clients"
     model = e.model.source if e.model.path is None else e.model.path
     source = e.data.source if e.data.path is None else e.data.path
+    grants = "" if e.tsfa.allocation == "tsfa" else f" Grants by {e.tsfa.allocation}, not TSFA."
     return (
         f"{clients} fine-tuning {model} with LoRA of rank {e.model.lora_rank} on {source}, their updates sent over "
-        f"{_LINKS.get(e.radio.driver, 'the radio link')} in {e.experiment.rounds} rounds."
+        f"{_LINKS.get(e.radio.driver, 'the radio link')} in {e.experiment.rounds} rounds.{grants}"
     )
 
 

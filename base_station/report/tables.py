@@ -153,7 +153,7 @@ def rounds_table(data: RunData) -> PrintedTable:
         "airtime": lambda r: number(r.airtime_s, 2, "s"), "on air": lambda r: bits(r.air_bits),
         "downlink": lambda r: bits(r.downlink_bits), "barrier": lambda r: number(r.barrier_s, 2, "s"),
         "latency": lambda r: number(r.latency_s, 2, "s"),
-        "TSFA gap": lambda r: "exact" if r.exact else f"{r.gap:.1e}",
+        "gap": lambda r: "exact" if r.exact else f"{r.gap:.1e}",
         "solved in": lambda r: f"{1e3 * r.solve_wall_s:.0f} ms",
         "covariance": lambda r: f"{r.covariance_relative:.2f}",
         "additive / exact": lambda r: f"{r.additive_over_exact:.2f}",

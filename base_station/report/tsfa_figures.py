@@ -31,10 +31,14 @@ def allocation_figure(data: RunData) -> Picture | None:
     client_curves(latency, data, lambda c: c.latency_s if c.weight > 0 else None)
     _latency_lines(latency, data)
     columns = ["sparsity", "bits_requested", "bits_granted", "queue_s", "latency_predicted_s", "latency_s", "airtime_s"]
+    rule = data.experiment.tsfa.allocation
+    title, caption = f"Sparsity and latency with the allocation {rule}", ""
+    if rule == "tsfa":
+        title = "How TSFA trades sparsity against latency"
+        caption = "A client that has been slow has a long queue and is granted fewer bits, so its update gets sparser. "
     return Picture(
-        "allocation", "How TSFA trades sparsity against latency",
-        "A client that has been slow has a long queue and is granted fewer bits, so its update gets sparser. "
-        "Latency is modelled time: computation, sounding and the client's own airtime with retransmissions.",
+        "allocation", title,
+        f"{caption}Latency is modelled time: computation, sounding and the client's own airtime with retransmissions.",
         canvas.svg("allocation", "Sparsity, granted share, queue and latency of each client over rounds"),
         [client_table(data, "allocation", columns)],
         per_client=True,

@@ -42,6 +42,7 @@ def summary(store: RunStore) -> dict[str, Any]:
         return {
             "run_dir": str(store.directory),
             "iq": store.experiment.radio.driver != "abstract",
+            "allocation": store.experiment.tsfa.allocation,
             "rounds": rounds,
             "initial_accuracy": store.fact("initial_accuracy"),
             "final_accuracy": store.fact("final_accuracy"),
@@ -89,6 +90,8 @@ def closing_lines(store: RunStore, result: dict[str, Any]) -> str:
     lines = [_accuracy_line(result)]
     if not result["iq"]:
         lines.append("radio     no IQ: losses were drawn from the link tables, nothing was modulated")
+    if result["allocation"] != "tsfa":
+        lines.append(f"grants    {result['allocation']}, not TSFA")
     lines.append(
         f"airtime   {result['airtime_s']:.2f} s for {result['rounds']} rounds; "
         f"mean latency {_seconds(result['mean_latency_s'])} of {result['latency_budget_s']:g} s budget"

@@ -15,6 +15,7 @@ from protocol.bursts import Burst, DataBurst, Window, WindowReport
 from protocol.configuration import Experiment
 from protocol.errors import AirtuneError, ConfigurationError, RadioError
 from radio.abstract.delivery import DELIVERY_LIMIT, Delivery, read_delivery
+from radio.abstract.ideal import IdealLink
 from radio.abstract.link import AbstractLink, rb_noise_db
 from radio.channel.medium import check_medium
 from radio.drivers.faults import without_lost_blocks
@@ -49,7 +50,8 @@ class AbstractBaseStationRadio:
         self._numerology = experiment_numerology(experiment)
         check_medium(experiment)
         self._experiment = experiment
-        self._link = AbstractLink(experiment, self._numerology)
+        ideal = experiment.tsfa.allocation == "ideal"
+        self._link = (IdealLink if ideal else AbstractLink)(experiment, self._numerology)
         self._window: Window | None = None
         self._bursts: dict[str, Burst] = {}
         self._delivered: dict[str, Delivery] = {}
