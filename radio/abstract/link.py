@@ -7,23 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.bursts import Burst, BurstReport, DataBurst, SoundingBurst, Window
+from protocol.bursts import Burst, BurstReport, DataBurst, Window
 from protocol.configuration import Experiment
 from protocol.random_streams import random_stream
+from radio.abstract.sounding import Sounded, measured
 from radio.channel import draws
-from radio.channel.fading import frequency_response
-from radio.channel.levels import RX_FULL_SCALE_DBM, noise_dbm, path_gain_db
+from radio.channel.fading import Taps, frequency_response
+from radio.channel.levels import RX_FULL_SCALE_DBM, digital_gain_offset_db, noise_dbm, path_gain_db
 from radio.limits import SILENT_SAMPLES
 from radio.link_tables import LinkTables
 from radio.modem.absence import absent_report
-from radio.modem.layout import burst_air_samples, burst_coded_bits, burst_layout, max_cfo_hz
+from radio.modem.layout import BurstLayout, burst_air_samples, burst_coded_bits, burst_layout, max_cfo_hz
 from radio.numerology import Numerology
 from radio.rates import effective_snr_db
 
 DETECTION_ENERGY = 25.0
 """Energy over noise density of the training searched for, below which a burst is not found (its detector's)."""
-LARGEST_SNR_DB = 40.0
-"""SINR that the real receiver reports at most: its own filters and estimates."""
+OWN_NOISE = 10.0**-4.5
+"""What filters, carrier, clock and their tracking leave of a data burst beside it, over its power: measured with
+``radio.modem.trial`` at 60 dB of SNR (ours; ``python -m benchmarks.abstract_validation own-noise``)."""
 
 
 def rb_noise_db(experiment: Experiment, numerology: Numerology) -> NDArray[np.float64]:
@@ -53,69 +55,89 @@ class AbstractLink:
         if window.round_index != self._round_index:
             self._round_index, self._gathered = window.round_index, {}
         layout = burst_layout(burst, self._numerology)
-        received_db = self.received_db(window, burst)
-        noise_db = self._noise_db[burst.rb_start : burst.rb_start + burst.rb_count]
-        sinr = _linear(received_db - noise_db)
-        elements = layout.detection_symbols * len(layout.subcarriers)
+        taps = draws.taps(self._experiment, window.round_index, burst.client)
+        field = self._field(taps, burst, layout)
+        snr = np.abs(field) ** 2 / self._noise(burst)[layout.rb_of_subcarrier]
         cfo_hz = self._cfo_hz(burst)
-        found = elements * float(np.mean(sinr)) >= DETECTION_ENERGY and abs(cfo_hz) <= max_cfo_hz(burst)
+        found = layout.detection_symbols * float(np.sum(snr)) >= DETECTION_ENERGY and abs(cfo_hz) <= max_cfo_hz(burst)
         if blocks is None or not found:
             return absent_report(burst, self._numerology)
-        known = layout.training_symbols * np.bincount(layout.rb_of_subcarrier)
-        arrived, combined = self._outcome(window, burst, _db(sinr), blocks)
-        rng = self._stream("abstract measurement", window, burst.client)
-        # The relative variance of a noise power estimated from so many elements, and of the signal's beside it.
-        error = rng.standard_normal(len(sinr)) * np.sqrt((1.0 + 2.0 / sinr) / known)
-        measured_db = np.minimum(_db(sinr) + 10.0 * np.log10(np.e) * error, LARGEST_SNR_DB)
+        arrived: list[bytes | None] = []
+        combined, channel_db = 0, np.zeros(0)
+        if isinstance(burst, DataBurst):
+            arrived, combined = self._outcome(window, burst, snr, blocks)
+            power, noise, evm = self._guessed(window, burst, layout, field)
+        else:
+            seen = measured(self._experiment, self._numerology, Sounded(window, burst, layout, taps, field))
+            power, noise, evm, channel_db = seen.power, seen.noise, seen.evm, _db(np.abs(seen.channel) ** 2)
+        sent_db = burst.tx_gain_db - _level_db(len(layout.subcarriers)) - digital_gain_offset_db(self._experiment)
         return BurstReport(
             client=burst.client,
             burst_id=burst.burst_id,
             detected=True,
             start_sample=SILENT_SAMPLES + draws.jitter(self._experiment, window, burst.client),
             cfo_hz=cfo_hz,
-            rx_power_dbfs=_level_db(np.sum(_linear(received_db))),
-            snr_db=_level_db(np.mean(_linear(received_db)) / np.mean(_linear(noise_db))),
-            evm_db=-min(_level_db(np.mean(sinr)), LARGEST_SNR_DB),
-            gain_db=self._gain_db(window, burst).tolist(),
-            noise_db=noise_db.tolist(),
-            sinr_db=measured_db.tolist(),
+            rx_power_dbfs=_level_db(np.sum(power * np.bincount(layout.rb_of_subcarrier))),
+            snr_db=_level_db(np.mean(power) / np.mean(noise)),
+            evm_db=_level_db(evm),
+            gain_db=(_db(power) - sent_db).tolist(),
+            noise_db=_db(noise * self._numerology.rb_subcarriers).tolist(),
+            sinr_db=_db(power / noise).tolist(),
             blocks=arrived,
             blocks_combined=combined,
             air_samples=burst_air_samples(burst, self._numerology),
             coded_bits=burst_coded_bits(burst, self._numerology),
+            channel_db=(channel_db - sent_db).tolist(),
         )
 
     def received_db(self, window: Window, burst: Burst) -> NDArray[np.float64]:
         """Power in each RB of the burst, dB relative to full scale."""
-        sent_dbm = self._experiment.radio.tx_power_dbm + burst.tx_gain_db - float(_db(float(burst.rb_count)))
-        received: NDArray[np.float64] = sent_dbm + self._gain_db(window, burst) - RX_FULL_SCALE_DBM
-        return received
-
-    def _gain_db(self, window: Window, burst: Burst) -> NDArray[np.float64]:
-        """Power gain of each RB of the burst, dB: path and this round's fade."""
-        taps = draws.taps(self._experiment, window.round_index, burst.client)
-        centre = self._numerology.centre_subcarrier(burst.rb_start, burst.rb_count)
         layout = burst_layout(burst, self._numerology)
-        frequency_hz = (centre + layout.subcarriers) * self._numerology.subcarrier_spacing_hz
-        power = np.abs(frequency_response(taps, frequency_hz)) ** 2
-        per_rb = np.bincount(layout.rb_of_subcarrier, power) / np.bincount(layout.rb_of_subcarrier)
+        taps = draws.taps(self._experiment, window.round_index, burst.client)
+        return _db(np.bincount(layout.rb_of_subcarrier, np.abs(self._field(taps, burst, layout)) ** 2))
+
+    def _field(self, taps: Taps, burst: Burst, layout: BurstLayout) -> NDArray[np.complex128]:
+        """Amplitude that arrives on each loaded subcarrier, full scale 1: total power is shared by them alike."""
         member = self._experiment.member(burst.client)
-        return path_gain_db(self._experiment, member) + _db(per_rb)
+        gain_db = path_gain_db(self._experiment, member) - digital_gain_offset_db(self._experiment)
+        power = _linear(gain_db + burst.tx_gain_db) / len(layout.subcarriers)
+        centre = self._numerology.centre_subcarrier(burst.rb_start, burst.rb_count)
+        frequency_hz = (centre + layout.subcarriers) * self._numerology.subcarrier_spacing_hz
+        return np.asarray(np.sqrt(power) * frequency_response(taps, frequency_hz))
+
+    def _noise(self, burst: Burst) -> NDArray[np.float64]:
+        """Noise power per subcarrier in each RB of the burst, full scale 1."""
+        noise_db = self._noise_db[burst.rb_start : burst.rb_start + burst.rb_count]
+        return _linear(noise_db) / self._numerology.rb_subcarriers
+
+    def _guessed(
+        self, window: Window, burst: DataBurst, layout: BurstLayout, field: NDArray[np.complex128]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Signal per RB, noise per RB and error vector power as measured in a data burst; nothing depends on them."""
+        size = np.bincount(layout.rb_of_subcarrier)
+        power = np.bincount(layout.rb_of_subcarrier, np.abs(field) ** 2) / size
+        noise = self._noise(burst) + OWN_NOISE * power
+        known = layout.training_symbols * size
+        rng = self._stream("abstract measurement", window, burst.client)
+        # The relative deviation of a signal's power estimated from so many elements.
+        error = rng.standard_normal(len(power)) * np.sqrt(2.0 * noise / (known * power))
+        return power * np.exp(error), noise, float(np.sum(noise * size) / np.sum(power * size))
 
     def _outcome(
-        self, window: Window, burst: Burst, sinr_db: NDArray[np.float64], blocks: list[bytes]
+        self, window: Window, burst: DataBurst, snr: NDArray[np.float64], blocks: list[bytes]
     ) -> tuple[list[bytes | None], int]:
-        """Content of each block, None if lost, and how many took the help of earlier bursts."""
-        if isinstance(burst, SoundingBurst):
-            return [], 0
-        snr = float(_linear(effective_snr_db(sinr_db, burst.mcs)))
+        """Content of each block, None if lost, and how many took the help of earlier bursts.
+
+        ``snr``: linear, of each loaded subcarrier.
+        """
+        effective = float(_linear(effective_snr_db(_db(1.0 / (1.0 / snr + OWN_NOISE)), burst.mcs)))
         arrived: list[bytes | None] = []
         combined = 0
         for block_id, content in zip(burst.block_ids, blocks, strict=True):
             helped = self._gathered.get((burst.client, block_id), 0.0)
-            good = self._arrives(window, burst, block_id, _level_db(snr + helped))
+            good = self._arrives(window, burst, block_id, _level_db(effective + helped))
             combined += int(good and helped > 0.0)
-            self._remember(burst, block_id, 0.0 if good else snr + helped)
+            self._remember(burst, block_id, 0.0 if good else effective + helped)
             arrived.append(content if good else None)
         return arrived, combined
 
@@ -149,5 +171,5 @@ def _level_db(power: float | np.floating[Any]) -> float:
     return float(_db(float(power)))
 
 
-def _db(power: NDArray[np.float64] | float) -> NDArray[np.float64]:
+def _db(power: NDArray[Any] | float) -> NDArray[np.float64]:
     return np.asarray(10.0 * np.log10(np.maximum(power, 1e-30)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,23 @@ class Rotation(NamedTuple):
     """Common to all subcarriers, rad."""
     slope: NDArray[np.float64]
     """Rad per subcarrier."""
+
+
+class Estimate(NamedTuple):
+    """Channel, signal and noise from known elements. Powers are per subcarrier, full scale 1."""
+
+    channel: NDArray[np.complex64]
+    """Smoothed, times transmitted amplitude, per subcarrier."""
+    error: NDArray[np.float64]
+    """Error power of the estimate before smoothing, per subcarrier."""
+    noise_each: NDArray[np.float64]
+    """Noise power on each subcarrier."""
+    noise: NDArray[np.float64]
+    """Noise power of each RB."""
+    power: NDArray[np.float64]
+    """Signal power of each RB, estimation noise taken off."""
+    evm: float
+    """Noise over signal, linear."""
 
 
 @dataclass(frozen=True)
@@ -179,9 +196,38 @@ def _observation(
     count = np.bincount(column, minlength=len(subcarriers))
     raw = (group_sums(column, aligned, len(subcarriers)) / count).astype(np.complex64)
     residual = np.bincount(column, np.abs(aligned - raw[column]) ** 2, len(subcarriers))
-    rb, n_rb = layout.rb_of_subcarrier, layout.rb_count
+    seen = estimate(raw, residual, count, noise_rise, layout)
+    channel = seen.channel
+    snr = (np.abs(channel) ** 2 / seen.noise_each).astype(np.float32)
+    symbols, symbol_snr = kernels.equalised(
+        grid, is_wanted, subcarriers, -rotation.phase, -rotation.slope, np.complex64(1.0) / channel, snr
+    )
+    return Observation(
+        symbols=symbols,
+        symbol_snr=symbol_snr,
+        channel=channel,
+        noise=seen.noise,
+        power=seen.power,
+        cfo_hz=found.cfo_hz,
+        start=found.start + mean_delay(channel, seen.error, layout),
+        evm_db=10.0 * math.log10(max(seen.evm, 1e-12)),
+    )
+
+
+def estimate(
+    raw: NDArray[np.complex64],
+    residual: NDArray[Any],
+    count: NDArray[Any],
+    noise_rise: NDArray[np.float64],
+    layout: BurstLayout,
+) -> Estimate:
+    """Channel, signal and noise from each subcarrier's mean ``raw`` over ``count`` known elements (received over sent).
+
+    ``residual``: their summed power around the mean; ``noise_rise`` as in ``_observation``. Shapes are (subcarriers,).
+    """
     # One complex degree of freedom per subcarrier went into its mean.
     quiet = rb_noise(residual / noise_rise, count - 1, layout)
+    rb, n_rb = layout.rb_of_subcarrier, layout.rb_count
     noise_each = quiet[rb] * noise_rise
     # The mean of the logarithm: what a code loses to noise that is uneven within an RB.
     noise = quiet * np.exp(np.bincount(rb, np.log(noise_rise)) / np.bincount(rb))
@@ -190,17 +236,4 @@ def _observation(
     power = np.maximum(power, 0.05 * noise / count.min())
     channel = smooth_channel(raw, error, layout)
     evm = float(np.sum(noise_each) / np.sum(np.abs(channel) ** 2))
-    snr = (np.abs(channel) ** 2 / noise_each).astype(np.float32)
-    symbols, symbol_snr = kernels.equalised(
-        grid, is_wanted, subcarriers, -rotation.phase, -rotation.slope, np.complex64(1.0) / channel, snr
-    )
-    return Observation(
-        symbols=symbols,
-        symbol_snr=symbol_snr,
-        channel=channel,
-        noise=noise,
-        power=power,
-        cfo_hz=found.cfo_hz,
-        start=found.start + mean_delay(channel, error, layout),
-        evm_db=10.0 * math.log10(max(evm, 1e-12)),
-    )
+    return Estimate(channel, error, noise_each, noise, power, evm)
