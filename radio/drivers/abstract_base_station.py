@@ -17,6 +17,7 @@ from protocol.errors import AirtuneError, ConfigurationError, RadioError
 from radio.abstract.delivery import DELIVERY_LIMIT, Delivery, read_delivery
 from radio.abstract.ideal import IdealLink
 from radio.abstract.link import AbstractLink, rb_noise_db
+from radio.abstract.sounding import measured_silence
 from radio.channel.medium import check_medium
 from radio.drivers.faults import without_lost_blocks
 from radio.limits import check_expected, experiment_numerology
@@ -136,11 +137,15 @@ class AbstractBaseStationRadio:
             if sent is not None:
                 place = slice(burst.rb_start, burst.rb_start + burst.rb_count)
                 power[place] += 10.0 ** (self._link.received_db(window, burst) / 10.0)
+        noise_db: list[float] = []
+        psd_db = self._spectrum_db(power)
+        if window.kind == "silent":
+            noise_db, psd_db = measured_silence(self._experiment, window, self._numerology)
         return WindowReport(
             window=window,
             bursts=reports,
-            noise_db=(10.0 * np.log10(power)).tolist() if window.kind == "silent" else [],
-            psd_db=self._spectrum_db(power),
+            noise_db=noise_db,
+            psd_db=psd_db,
             lost=sorted(self._bursts.keys() - self._delivered.keys()),
             stage_s={"wait": wait_s, "ether": 0.0, "flowgraph": 0.0, "decode": time.monotonic() - began},
         )
