@@ -21,7 +21,7 @@ _PROGRESS_S = 1.0
 _EXAMPLE = """\
 example: airtune compare runs/demo runs/demo-2
          airtune compare soft.toml dense.toml --seeds 1,2,3,4,5 --out runs/soft-or-dense
-         airtune compare examples/sweep.toml --jobs 2
+         airtune compare examples/study/screening.toml
 """
 
 

@@ -48,11 +48,12 @@ class Sweep(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     grid: dict[str, Annotated[list[Any], Meta(min_length=1)]] = field(default_factory=dict)
 
     def settings(self) -> Iterator[tuple[str, Settings]]:
-        """Label and settings of every column of the comparison."""
+        """Label and settings of every column of the comparison; keys with one value are not in the label."""
         for method in self.methods or [MethodTable(name=self.sweep.name)]:
             for values in product(*self.grid.values()):
                 chosen = dict(zip(self.grid, values, strict=True))
-                label = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in chosen.items())
+                varied = [key for key, values in self.grid.items() if len(values) > 1]
+                label = ", ".join(f"{key.rpartition('.')[2]} {chosen[key]}" for key in varied)
                 named = method.name if self.methods or not label else ""
                 yield " ".join(filter(None, [named, label])), {**method.set, **chosen}
 

@@ -1,6 +1,9 @@
 import json
 import re
+from pathlib import Path
+from typing import get_args
 
+import msgspec
 import pytest
 from fake_run import make_fake_run
 
@@ -9,7 +12,9 @@ from deploy.sweeps.local import make_runs
 from deploy.sweeps.planned import default_out, make_plan
 from deploy.sweeps.sweep_file import load_sweep
 from protocol.errors import ConfigurationError
+from protocol.schemes import AllocationRule, Compression
 
+SCREENING = Path(__file__).parents[2] / "examples" / "study" / "screening.toml"
 EXPERIMENT = """
 [experiment]
 name = "lab"
@@ -133,6 +138,17 @@ def test_a_run_that_fails_does_not_stop_the_others(folder):
     outcomes = list(make_runs(plan.runs, 2, lambda: None, 0.5))
     assert sorted(outcome.run.seed for outcome in outcomes) == [1, 2]
     assert all("/nowhere.csv" in outcome.problem for outcome in outcomes)
+
+
+def test_the_shipped_sweep_is_one_that_can_be_run():
+    plan = make_plan([SCREENING], [], None, SCREENING.parent)
+    assert plan.reference in plan.methods
+    assert {run.experiment.radio.driver for run in plan.runs} == {"abstract"}
+    experiments = [msgspec.structs.replace(run.experiment, experiment=None) for run in plan.runs]
+    assert all(a != b for i, a in enumerate(experiments) for b in experiments[:i])
+    tried = {run.experiment.soft.compression for run in plan.runs}
+    assert tried == set(get_args(Compression))
+    assert {run.experiment.tsfa.allocation for run in plan.runs} == set(get_args(AllocationRule))
 
 
 def test_a_sweep_without_methods_is_named_by_its_grid(folder):
