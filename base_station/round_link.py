@@ -16,7 +16,7 @@ from protocol.steps import reached
 from radio.adaptation import GrantLink, LinkState, after_silence
 from radio.arq import ArqTracker
 from radio.fragments import FragmentTagger, blocks_per_fragment, payload_share
-from radio.placed_rates import PlacedRates, PowerLimits, placed_rates
+from radio.placed_rates import PlacedRates, PowerLimits, is_heard, placed_rates
 from radio.rates import Grants, LinkRule
 
 
@@ -95,11 +95,11 @@ def capped_rates(
 
     ``offsets_db``: what link adaptation takes off each one's SINR. No grant may contain a ``barred`` RB.
     """
-
-    def placed(name: str, limits: PowerLimits) -> PlacedRates:
-        return placed_rates(rule, channels[name].fine_sinr_db, limits, offsets_db[name], barred)
-
-    heard = [name for name in channels if placed(name, PowerLimits(radio.psd_cap_db)).heard]
+    full = PowerLimits(radio.psd_cap_db)
+    heard = [
+        name for name, channel in channels.items()
+        if is_heard(rule, channel.fine_sinr_db, full, offsets_db[name], barred)
+    ]  # fmt: skip
     snr_db = (channels[name].reference_snr_db for name in heard)
     limits = PowerLimits(radio.psd_cap_db, received_cap_db(snr_db, radio.max_power_spread_db))
-    return {name: placed(name, limits) for name in heard}
+    return {name: placed_rates(rule, channels[name].fine_sinr_db, limits, offsets_db[name], barred) for name in heard}

@@ -8,7 +8,7 @@ adapter stays as it is, so a file of one round is as good in the next.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -82,9 +82,10 @@ class RecordedClients:
         self._experiment, self._base, self._radios = experiment, base, radios
         self._updates = recorded_updates(base, experiment.soft.curve_points)
         self._blocks: dict[str, list[bytes]] = {}
-        self._answers: dict[str, Ready | Encoded | Future[Sent]] = {}
+        self._answers: dict[str, Ready | Encoded] = {}
+        self._told: dict[str, SoundingGo | DataGo] = {}
         self._places = {name: place for place, name in enumerate(radios)}
-        # A client of the simulated radio sends for as long as its flowgraph runs.
+        # A client of the simulated radio is at it for as long as its flowgraph runs.
         self._pool = ThreadPoolExecutor(min(len(radios), 16))
 
     def close(self) -> None:
@@ -104,14 +105,17 @@ class RecordedClients:
             if message.budget_bits:
                 self._answers[name] = self._encoded(name, message)
         else:
-            self._answers[name] = self._pool.submit(self._transmit, name, message)
+            self._told[name] = message
 
     def gather(
         self, names: Iterable[str], wanted: type[Any], accept: Callable[..., bool], replan: object = None
     ) -> dict[str, Any]:
         """As of ``Roster``."""
-        answers = {name: self._answers.pop(name) for name in names if name not in self.left_out}
-        return {name: a.result() if isinstance(a, Future) else a for name, a in answers.items()}
+        if wanted is not Sent:
+            return {name: self._answers.pop(name) for name in names}
+        told = {name: self._told.pop(name) for name in names}
+        together = self._pool.map if len(told) > 1 else map
+        return dict(zip(told, together(self._transmit, told, told.values()), strict=True))
 
     def leave_out(self, name: str, reason: str) -> None:
         """As of ``Roster``; nothing should ever go wrong here."""

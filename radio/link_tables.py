@@ -9,8 +9,9 @@ from __future__ import annotations
 import bisect
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -69,6 +70,19 @@ class _Curve:
     log_rate: NDArray[np.float64]
 
 
+class _Knots(NamedTuple):
+    """All curves as tables, (schemes, points); shorter ones are padded."""
+
+    snr_db: NDArray[np.float64]
+    log_rate: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    """From each point to the next; 0 from the last."""
+    points: NDArray[np.int64]
+    """(schemes,), as what follows."""
+    last_snr_db: NDArray[np.float64]
+    last_slope: NDArray[np.float64]
+
+
 @dataclass(frozen=True, eq=False)
 class LinkTables:
     """Interpolated tables; linear in the logarithm of the rate, made monotone."""
@@ -115,6 +129,44 @@ class LinkTables:
         log_rate += _last_slope(curve) * np.maximum(snr_db - last, 0.0)
         rates: NDArray[np.float64] = np.where(snr_db < first - 0.5, 1.0, np.maximum(np.exp(log_rate), SMALLEST_RATE))
         return rates
+
+    def block_error_rates_of(self, places: NDArray[np.int64], snr_db: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same, to the bit, for the scheme at ``places[i]`` of ``mcs_names`` at ``snr_db[i]``, (n,)."""
+        knots = self._knots
+        first, last = knots.snr_db[places, 0], knots.last_snr_db[places]
+        before = np.sum(knots.snr_db[places] <= snr_db[:, None], axis=1) - 1
+        at = places, np.clip(before, 0, knots.points[places] - 1)
+        # Below the first and above the last point the slope there is 0.
+        log_rate = knots.slope[at] * np.where(before < 0, 0.0, snr_db - knots.snr_db[at]) + knots.log_rate[at]
+        log_rate += knots.last_slope[places] * np.maximum(snr_db - last, 0.0)
+        rates: NDArray[np.float64] = np.where(snr_db < first - 0.5, 1.0, np.maximum(np.exp(log_rate), SMALLEST_RATE))
+        return rates
+
+    @cached_property
+    def _knots(self) -> _Knots:
+        curves = list(self.curves.values())
+        width = max(len(curve.snr_db) for curve in curves)
+
+        def padded(rows: list[NDArray[np.float64]], fill: float) -> NDArray[np.float64]:
+            return np.array([np.pad(row, (0, width - len(row)), constant_values=fill) for row in rows])
+
+        return _Knots(
+            snr_db=padded([curve.snr_db for curve in curves], np.inf),
+            log_rate=padded([curve.log_rate for curve in curves], 0.0),
+            slope=padded([np.diff(curve.log_rate) / np.diff(curve.snr_db) for curve in curves], 0.0),
+            points=np.array([len(curve.snr_db) for curve in curves]),
+            last_snr_db=np.array([curve.snr_db[-1] for curve in curves]),
+            last_slope=np.array([_last_slope(curve) for curve in curves]),
+        )
+
+    def usable_from_db(self, block_error_rate: float) -> NDArray[np.float64]:
+        """SNR below which each scheme loses more than ``block_error_rate`` for certain, dB, (schemes,)."""
+        target = math.log(max(block_error_rate, SMALLEST_RATE))
+        least = [
+            curve.snr_db[0] - 0.5 if curve.log_rate[0] <= target else self.required_snr_db(mcs, block_error_rate)
+            for mcs, curve in self.curves.items()
+        ]
+        return np.array(least)
 
     def required_snr_db(self, mcs: str, block_error_rate: float) -> float:
         """Least SNR at which at most ``block_error_rate`` of the blocks are lost, dB."""

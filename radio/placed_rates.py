@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from radio.numerology import Numerology
 from radio.rates import Grants, LinkRule, Sinr, best_mcs
 
+NARROW = 2
+"""RBs of the grants that tell of most clients whether they are heard."""
 _Number = TypeVar("_Number", bound=np.generic)
 
 
@@ -72,8 +74,30 @@ def placed_rates(
     With k of K RBs the power per RB is 10 log10(K / k) above the reference, or what ``limits`` leave of that.
     ``offset_db`` is taken off the SINR before an MCS is chosen. A grant may not contain a ``barred`` RB.
     """
+    placed = _placed(rule, reference_sinr_db, limits, offset_db, barred, rule.numerology.rb_total)
+    table = placed.places.table
+    return PlacedRates(
+        table(placed.rate), table(placed.mcs), table(placed.cap_db), table(placed.power_db), table(placed.gain_db)
+    )
+
+
+def is_heard(
+    rule: LinkRule, reference_sinr_db: Sinr, limits: PowerLimits, offset_db: float, barred: Collection[int] = ()
+) -> bool:
+    """Whether any grant is usable (``placed_rates(...).heard``); narrow ones, of most power per RB, are tried first."""
+    return any(
+        _placed(rule, reference_sinr_db, limits, offset_db, barred, widest).rate.any()
+        for widest in (NARROW, rule.numerology.rb_total)
+    )
+
+
+def _placed(
+    rule: LinkRule, reference_sinr_db: Sinr, limits: PowerLimits, offset_db: float, barred: Collection[int],
+    widest: int,
+) -> _Placed:  # fmt: skip
+    """Every grant of at most ``widest`` RBs."""
     reference_db = np.asarray(reference_sinr_db, float).reshape(rule.numerology.rb_total, -1)
-    places = _placements(rule.numerology)
+    places = _placements(rule.numerology, widest)
     grants = Grants(places.rb_start, places.rb_count, reference_db[places.rb].ravel())
     power = grants.mean(10.0 ** (0.1 * grants.sinr_db))
     cap_db = np.minimum(limits.psd_cap_db, limits.received_cap_db - 10.0 * np.log10(power))
@@ -83,13 +107,7 @@ def placed_rates(
     rate, mcs = best_mcs(rule, replace(grants, sinr_db=grants.sinr_db + np.repeat(gain_db, values)), offset_db)
     for rb in barred:
         rate[(grants.rb_start <= rb) & (rb < grants.rb_start + grants.rb_count)] = 0.0
-    return PlacedRates(
-        rate_bps=places.table(rate),
-        mcs=places.table(mcs),
-        cap_db=places.table(cap_db),
-        power_db=places.table(power_db),
-        gain_db=places.table(gain_db),
-    )
+    return _Placed(places, rate, mcs, cap_db, power_db, gain_db)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,23 +124,36 @@ class _Placements:
     """The same per loaded subcarrier: the carrier's three are never loaded."""
 
     def table(self, values: NDArray[_Number]) -> NDArray[_Number]:
-        """``values`` (P,) at [k - 1, start], 0 elsewhere."""
+        """``values`` (P,) of a whole band's grants at [k - 1, start], 0 elsewhere."""
         total = int(self.rb_count.max())
         table = np.zeros((total, total), values.dtype)
         table[self.rb_count - 1, self.rb_start] = values
         return table
 
 
-@lru_cache(maxsize=4)
-def _placements(numerology: Numerology) -> _Placements:
+class _Placed(NamedTuple):
+    """As in ``PlacedRates``, by grant, (P,) each."""
+
+    places: _Placements
+    rate: NDArray[np.float64]
+    mcs: NDArray[np.int64]
+    cap_db: NDArray[np.float64]
+    power_db: NDArray[np.float64]
+    gain_db: NDArray[np.float64]
+
+
+@lru_cache(maxsize=8)
+def _placements(numerology: Numerology, widest: int) -> _Placements:
+    """Those of at most ``widest`` RBs."""
     total = numerology.rb_total
-    pairs = [(start, count) for count in range(1, total + 1) for start in range(total - count + 1)]
+    pairs = [(start, count) for count in range(1, widest + 1) for start in range(total - count + 1)]
     loaded = np.array([len(numerology.loaded_subcarriers(start, count)) for start, count in pairs])
+    whole_band = len(numerology.loaded_subcarriers(0, total))
     start, count = np.array(pairs).T
     return _Placements(
         rb_start=start,
         rb_count=count,
         rb=np.concatenate([np.arange(first, first + n) for first, n in pairs]),
         density_db=10.0 * np.log10(total / count),
-        loaded_density_db=10.0 * np.log10(loaded[-1] / loaded),
+        loaded_density_db=10.0 * np.log10(whole_band / loaded),
     )

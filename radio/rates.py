@@ -27,6 +27,8 @@ QUADRATURE_NODES = 24
 LOWEST_SNR_DB = -25.0
 HIGHEST_SNR_DB = 45.0
 SNR_STEP_DB = 0.25
+_ROUNDING_DB, _ROUNDING = 1e-6, 1e-9
+"""Wider than any rounding error of a comparison."""
 
 Sinr = Sequence[float] | NDArray[np.float64]
 
@@ -78,9 +80,9 @@ class Grants:
         mean = self.mean(np.interp(self.sinr_db, snr_db, information))
         # The curve's flat end cannot be inverted: there the weakest value is a safe answer.
         saturated = mean >= information[-1] - 1e-6 * bits_per_symbol
-        effective: NDArray[np.float64] = np.where(
-            saturated, self.reduce(np.minimum, self.sinr_db), np.interp(mean, information, snr_db)
-        )
+        effective: NDArray[np.float64] = np.interp(mean, information, snr_db)
+        if saturated.any():
+            effective = np.where(saturated, self.reduce(np.minimum, self.sinr_db), effective)
         return effective
 
     @property
@@ -106,10 +108,9 @@ def expected_goodput_bps(
     The SNR is taken to be ``offset_db`` lower than measured. Goodput is update payload per second on the air in
     longest bursts: training, pilots, prefixes, CRC and lost blocks are paid for; 0: no block fits a burst.
     """
-    names, table = rule.tables.mcs_names, McsTable.load()
-    kinds = {mcs: (table[mcs].bits_per_symbol, table[mcs].selectivity_shift_db) for mcs in names}
-    snr_db = {kind: grants.effective_snr_db(*kind) - offset_db for kind in set(kinds.values())}
-    lost = np.stack([rule.tables.block_error_rates(mcs, snr_db[kinds[mcs]]) for mcs in names])
+    names = rule.tables.mcs_names
+    snr_db = _mcs_snr_db(names, grants) - offset_db
+    lost = np.stack([rule.tables.block_error_rates(mcs, row) for mcs, row in zip(names, snr_db, strict=True)])
     return lossless_bps(rule, grants) * (1.0 - lost), lost
 
 
@@ -124,9 +125,36 @@ def best_mcs(rule: LinkRule, grants: Grants, offset_db: float) -> tuple[NDArray[
 
     Rate 0: no MCS meets the target at the SINR less ``offset_db``, or none has blocks that fit a burst.
     """
-    rate, lost = expected_goodput_bps(rule, grants, offset_db)
-    allowed = np.where(lost <= rule.target_block_error_rate, rate, 0.0)
+    target, tables = rule.target_block_error_rate, rule.tables
+    lossless, snr_db = lossless_bps(rule, grants), _mcs_snr_db(tables.mcs_names, grants) - offset_db
+    over_db = snr_db - _usable_from_db(tables, target)[:, None]
+    # What is sure to meet the target loses at most that; what is slower even if it lost nothing cannot be the best.
+    floor_bps = np.where(over_db > _ROUNDING_DB, lossless, 0.0).max(axis=0) * (1.0 - target - _ROUNDING)
+    place, grant = np.nonzero((over_db > -_ROUNDING_DB) & (lossless >= floor_bps))
+    lost = tables.block_error_rates_of(place, snr_db[place, grant])
+    allowed = np.zeros_like(lossless)
+    allowed[place, grant] = np.where(lost <= target, lossless[place, grant] * (1.0 - lost), 0.0)
     return allowed.max(axis=0), allowed.argmax(axis=0)
+
+
+@lru_cache(maxsize=8)
+def _usable_from_db(tables: LinkTables, target: float) -> NDArray[np.float64]:
+    return tables.usable_from_db(target)
+
+
+def _mcs_snr_db(names: tuple[str, ...], grants: Grants) -> NDArray[np.float64]:
+    """Effective SNR of each grant for each MCS, dB, (M, P)."""
+    kinds, kind_of = _kinds(names)
+    return np.stack([grants.effective_snr_db(*kind) for kind in kinds])[kind_of]
+
+
+@lru_cache(maxsize=8)
+def _kinds(names: tuple[str, ...]) -> tuple[list[tuple[int, float]], list[int]]:
+    """The constellations (bits per symbol and shift) there are, and which is whose."""
+    table = McsTable.load()
+    own = [(table[mcs].bits_per_symbol, table[mcs].selectivity_shift_db) for mcs in names]
+    kinds = sorted(set(own))
+    return kinds, [kinds.index(kind) for kind in own]
 
 
 def choose_mcs(rule: LinkRule, grant: Grants, offset_db: float) -> str | None:

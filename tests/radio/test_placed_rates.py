@@ -10,7 +10,7 @@ from radio.link_tables import LinkTables
 from radio.modem import McsTable, max_blocks
 from radio.modem.layout import burst_symbols
 from radio.numerology import DEFAULT_2MSPS, WIDE_4MSPS
-from radio.placed_rates import PowerLimits, placed_rates
+from radio.placed_rates import PowerLimits, is_heard, placed_rates
 from radio.rates import LinkRule, mutual_information
 
 TARGET = 0.1
@@ -104,6 +104,16 @@ def test_a_barred_resource_block_costs_only_the_grants_that_contain_it():
 def test_a_client_that_is_not_heard_has_no_rate_anywhere():
     assert not rates(np.full(28, -60.0)).heard
     assert rates(np.full(28, 5.0)).heard
+
+
+@given(
+    st.floats(-25.0, 5.0), st.floats(0.0, 6.0), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 12.0]),
+    st.sets(st.integers(0, 27), max_size=14),
+)  # fmt: skip
+def test_who_is_heard_is_told_without_all_rates(mean_db, spread_db, seed, psd_cap_db, barred):
+    reference_db = mean_db + spread_db * np.random.default_rng(seed).standard_normal(28)
+    heard = is_heard(RULE, reference_db, PowerLimits(psd_cap_db), 1.0, barred)
+    assert heard == rates(reference_db, psd_cap_db, barred=barred).heard
 
 
 def test_power_gathered_on_few_blocks_reaches_where_the_full_band_does_not():

@@ -15,6 +15,7 @@ from radio.rates import (
     choose_mcs,
     effective_snr_db,
     excess_db,
+    expected_goodput_bps,
     most_robust_mcs,
     mutual_information,
     power_backoff_db,
@@ -60,6 +61,23 @@ def simulated_information(snr_db, bits_per_symbol, n=40_000):
 def test_mutual_information_agrees_with_simulation(bits_per_symbol, snr_db):
     information = mutual_information(np.array([snr_db]), bits_per_symbol)[0]
     assert information == pytest.approx(simulated_information(snr_db, bits_per_symbol), abs=0.02 * bits_per_symbol)
+
+
+@given(
+    st.sampled_from(["ldpc", "ldpc-short", "convolutional"]), st.integers(0, 2**32 - 1), st.floats(-12.0, 40.0),
+    st.floats(0.0, 10.0), st.sampled_from([1e-8, 0.01, 0.1, 0.6]),
+)  # fmt: skip
+def test_the_best_mcs_is_that_of_the_whole_ladder_to_the_bit(codec, seed, mean_db, spread_db, target):
+    rng = np.random.default_rng(seed)
+    count = rng.integers(1, 12, 6)
+    sinr_db = mean_db + spread_db * rng.standard_normal(count.sum())
+    grants = Grants(rng.integers(0, 28 - count + 1), count, sinr_db)
+    rule = LinkRule(LinkTables.load().of(codec), DEFAULT_2MSPS, target, payload_share=0.97)
+    rate, lost = expected_goodput_bps(rule, grants, 0.7)
+    allowed = np.where(lost <= target, rate, 0.0)
+    found_bps, found = best_mcs(rule, grants, 0.7)
+    np.testing.assert_array_equal(found_bps, allowed.max(axis=0))
+    np.testing.assert_array_equal(found, allowed.argmax(axis=0))
 
 
 @given(names, st.floats(-15.0, 40.0), st.integers(1, 28))
