@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python -m benchmarks.abstract_validation [--rounds 40] [--seed 1] [SCENARIO ...]
     OMP_NUM_THREADS=1 python -m benchmarks.abstract_validation own-noise
 
-Whole rounds without training (``benchmarks.played_rounds``): soundings, TSFA, grants, ARQ with combining, link
+Whole rounds without training (``benchmarks.parts.played_rounds``): soundings, TSFA, grants, ARQ with combining, link
 adaptation, queues. ``same start``: each round over the abstract radio starts from the state in which the IQ radio's
 rounds left off, so that what differs is the round's own; which blocks are lost is drawn ``DRAWS`` times, the figures
 are means. Wanted: block error rate within the 95 % interval of the IQ radio's (rounds are drawn as wholes: bursts share
@@ -29,7 +29,7 @@ from scipy import stats
 
 from base_station.round import StationRound
 from base_station.state import ServerState
-from benchmarks.played_rounds import PlayedRounds
+from benchmarks.parts.played_rounds import PlayedRounds
 from protocol.bursts import Burst, DataBurst, SoundingBurst
 from protocol.configuration import Experiment
 from protocol.experiment_file import experiment_from_dict

@@ -224,7 +224,8 @@ class ClientTable(Table, frozen=True, kw_only=True):
 class ClientsTable(Table, frozen=True, kw_only=True):
     """``[clients]``: the edge clients and the control plane they meet on."""
 
-    members: Annotated[list[ClientTable], Meta(min_length=1, max_length=64)]
+    members: Annotated[list[ClientTable], Meta(min_length=1, max_length=256)]
+    """Each is sounded alone in every round, 5 ms of air apiece."""
     device: str = "measured-here"
     """Device profile: a shipped name, a TOML path, or ``measured-here`` (timed when the run starts)."""
     control_address: str = "tcp://127.0.0.1:0"

@@ -49,13 +49,14 @@ class AbstractLink:
         self._noise_db = rb_noise_db(experiment, numerology)
         self._round_index = -1
         self._gathered: dict[tuple[str, int], float] = {}
+        self._drawn: dict[str, tuple[int, Taps]] = {}
 
     def report(self, window: Window, burst: Burst, blocks: list[bytes] | None) -> BurstReport:
         """What the receiver makes of ``burst``; ``blocks``: what was sent of it, None if nothing was."""
         if window.round_index != self._round_index:
             self._round_index, self._gathered = window.round_index, {}
         layout = burst_layout(burst, self._numerology)
-        taps = draws.taps(self._experiment, window.round_index, burst.client)
+        taps = self._taps(window.round_index, burst.client)
         field = self._field(taps, burst, layout)
         snr = np.abs(field) ** 2 / self._noise(burst)[layout.rb_of_subcarrier]
         cfo_hz = self._cfo_hz(burst)
@@ -93,8 +94,14 @@ class AbstractLink:
     def received_db(self, window: Window, burst: Burst) -> NDArray[np.float64]:
         """Power in each RB of the burst, dB relative to full scale."""
         layout = burst_layout(burst, self._numerology)
-        taps = draws.taps(self._experiment, window.round_index, burst.client)
+        taps = self._taps(window.round_index, burst.client)
         return _db(np.bincount(layout.rb_of_subcarrier, np.abs(self._field(taps, burst, layout)) ** 2))
+
+    def _taps(self, round_index: int, client: str) -> Taps:
+        """The client's channel, drawn once in a round."""
+        if self._drawn.get(client, (-1,))[0] != round_index:
+            self._drawn[client] = round_index, draws.taps(self._experiment, round_index, client)
+        return self._drawn[client][1]
 
     def _field(self, taps: Taps, burst: Burst, layout: BurstLayout) -> NDArray[np.complex128]:
         """Amplitude that arrives on each loaded subcarrier, full scale 1: total power is shared by them alike."""
@@ -133,21 +140,25 @@ class AbstractLink:
         effective = float(_linear(effective_snr_db(_db(1.0 / (1.0 / snr + OWN_NOISE)), burst.mcs)))
         arrived: list[bytes | None] = []
         combined = 0
+        first_rate = self._tables.block_error_rate(burst.mcs, _level_db(effective))
         for block_id, content in zip(burst.block_ids, blocks, strict=True):
             helped = self._gathered.get((burst.client, block_id), 0.0)
-            good = self._arrives(window, burst, block_id, _level_db(effective + helped))
+            rate = first_rate
+            if helped > 0.0:
+                rate = self._tables.block_error_rate(burst.mcs, _level_db(effective + helped))
+            good = self._drawn_block(window, burst, block_id) >= rate
             combined += int(good and helped > 0.0)
             self._remember(burst, block_id, 0.0 if good else effective + helped)
             arrived.append(content if good else None)
         return arrived, combined
 
-    def _arrives(self, window: Window, burst: DataBurst, block_id: int, snr_db: float) -> bool:
+    def _drawn_block(self, window: Window, burst: DataBurst, block_id: int) -> float:
         """With combining one draw holds for all transmissions of a block: its chances add up as its SNR does."""
         if self._experiment.radio.harq == "chase":
             rng = self._stream("abstract block", window.round_index, burst.client, block_id)
         else:
             rng = self._stream("abstract block", window, burst.client, block_id)
-        return bool(rng.random() >= self._tables.block_error_rate(burst.mcs, snr_db))
+        return float(rng.random())
 
     def _remember(self, burst: DataBurst, block_id: int, snr: float) -> None:
         self._gathered.pop((burst.client, block_id), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -150,13 +151,18 @@ class AbstractBaseStationRadio:
             stage_s={"wait": wait_s, "ether": 0.0, "flowgraph": 0.0, "decode": time.monotonic() - began},
         )
 
-    def _spectrum_db(self, rb_power: NDArray[np.float64]) -> list[float]:
-        """Power per bin of a spectrum that is flat within each RB, noise beyond the band."""
+    @cached_property
+    def _rb_of_bin(self) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which bins of a spectrum lie in the band, and in which RB."""
         bins_hz = (np.arange(SPECTRUM_BINS) / SPECTRUM_BINS - 0.5) * self._numerology.sample_rate_hz
         low_hz, _ = self._numerology.edges_hz(0, self._numerology.rb_total)
         rb = np.floor((bins_hz - low_hz) / self._numerology.rb_bandwidth_hz).astype(np.int64)
-        inside = (rb >= 0) & (rb < self._numerology.rb_total)
-        per_bin = np.where(inside, rb_power[np.clip(rb, 0, self._numerology.rb_total - 1)], rb_power.min())
+        return (rb >= 0) & (rb < self._numerology.rb_total), np.clip(rb, 0, self._numerology.rb_total - 1)
+
+    def _spectrum_db(self, rb_power: NDArray[np.float64]) -> list[float]:
+        """Power per bin of a spectrum that is flat within each RB, noise beyond the band."""
+        inside, rb = self._rb_of_bin
+        per_bin = np.where(inside, rb_power[rb], rb_power.min())
         share = self._numerology.sample_rate_hz / SPECTRUM_BINS / self._numerology.rb_bandwidth_hz
         levels: list[float] = (10.0 * np.log10(per_bin * share)).tolist()
         return levels

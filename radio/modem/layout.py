@@ -102,7 +102,11 @@ class BurstLayout:
 
 def burst_decimation(burst: Burst, numerology: Numerology) -> int:
     """Decimation of the burst's branch. Acquisition keeps the full rate: its carrier may be far off."""
-    return 1 if is_acquisition(burst) else numerology.decimation(burst.rb_count)
+    return _decimation(numerology, burst.rb_count, is_acquisition(burst))
+
+
+def _decimation(numerology: Numerology, rb_count: int, wideband: bool) -> int:
+    return 1 if wideband else numerology.decimation(rb_count)
 
 
 def is_acquisition(burst: Burst) -> bool:
@@ -119,30 +123,43 @@ def max_cfo_hz(burst: Burst) -> float:
 
 def half_band(burst: Burst, numerology: Numerology) -> int:
     """Subcarriers from the grant's centre to its edge."""
-    return numerology.rb_subcarriers * burst.rb_count // 2
+    return _half_band(numerology, burst.rb_count)
+
+
+def _half_band(numerology: Numerology, rb_count: int) -> int:
+    return numerology.rb_subcarriers * rb_count // 2
 
 
 def burst_layout(burst: Burst, numerology: Numerology) -> BurstLayout:
     """Layout of ``burst``. Raises ConfigurationError on an unknown MCS or RBs outside the band."""
-    loaded, rb_of = _loaded(numerology, burst.rb_start, burst.rb_count)
-    decimation = burst_decimation(burst, numerology)
+    content = (burst.mcs, len(burst.block_ids)) if isinstance(burst, DataBurst) else None
+    return _layout(numerology, burst.rb_start, burst.rb_count, content, is_acquisition(burst))
+
+
+@lru_cache(maxsize=1024)
+def _layout(
+    numerology: Numerology, rb_start: int, rb_count: int, content: tuple[str, int] | None, wideband: bool
+) -> BurstLayout:
+    """``content``: MCS and number of blocks of a data burst. Layouts are shared: their arrays cannot be written."""
+    loaded, rb_of = _loaded(numerology, rb_start, rb_count)
+    decimation = _decimation(numerology, rb_count, wideband)
     mcs, data_symbols = None, 0
-    if isinstance(burst, DataBurst):
-        mcs = McsTable.load()[burst.mcs]
-        data_symbols = _data_symbols(len(loaded), burst.rb_count, len(burst.block_ids), mcs)
+    if content is not None:
+        mcs = McsTable.load()[content[0]]
+        data_symbols = _data_symbols(len(loaded), rb_count, content[1], mcs)
     return BurstLayout(
         subcarriers=loaded,
         rb_of_subcarrier=rb_of,
-        training_symbols=_training_symbols(burst.rb_count, mcs),
-        detection_symbols=_detection_symbols(burst.rb_count, mcs),
+        training_symbols=_training_symbols(rb_count, mcs),
+        detection_symbols=_detection_symbols(rb_count, mcs),
         data_symbols=data_symbols,
-        pilots=_pilot_pattern(burst.rb_count, mcs),
+        pilots=_pilot_pattern(rb_count, mcs),
         decimation=decimation,
         fft_size=numerology.fft_size // decimation,
         cp=numerology.cp // decimation,
         sample_rate_hz=numerology.sample_rate_hz / decimation,
-        half_band=half_band(burst, numerology),
-        wideband=is_acquisition(burst),
+        half_band=_half_band(numerology, rb_count),
+        wideband=wideband,
     )
 
 
