@@ -39,34 +39,49 @@ def sum_in_order(units: NDArray[np.int64], order: list[int], guard_rb: int) -> i
 
 def improve_order(units: NDArray[np.int64], order: list[int], guard_rb: int) -> list[int]:
     """Take out one client at a time and put it where it gains most, until nothing moves."""
-    best = sum_in_order(units, order, guard_rb)
+    before, behind = _sums_before(units, order, guard_rb), _sums_behind(units, order, guard_rb)
+    best = int(before[-1, -1])
     for _ in range(PASSES):
         improved = False
         for n in order:
-            others = [m for m in order if m != n]
-            slot, total = _best_slot(units, others, n, guard_rb)
+            place = order.index(n)
+            others = [*order[:place], *order[place + 1 :]]
+            slot, total = _best_slot(units, others, n, guard_rb, before[: place + 1], behind[place + 1 :])
             if total > best:
                 order, best, improved = [*others[:slot], n, *others[slot:]], total, True
+                before, behind = _sums_before(units, order, guard_rb), _sums_behind(units, order, guard_rb)
         if not improved:
             break
     return order
 
 
-def _best_slot(units: NDArray[np.int64], others: list[int], client: int, guard_rb: int) -> tuple[int, int]:
-    """Where among the others the client gains most, and the sum of all then."""
+def _best_slot(
+    units: NDArray[np.int64], others: list[int], client: int, guard_rb: int,
+    first: NDArray[np.int64], last: NDArray[np.int64],
+) -> tuple[int, int]:  # fmt: skip
+    """Where among the others the client gains most, and the sum of all then.
+
+    ``first``, ``last``: what is known of the sums before the first of the others, and behind the last of them.
+    """
     rb_total = units.shape[1]
-    before = _sums_before(units, others, guard_rb)[:, None, :rb_total]
-    behind = _sums_behind(units, others, guard_rb)[:, 1 + guard_rb :, None]
+    before = _sums_before(units, others, guard_rb, first)[:, None, :rb_total]
+    behind = _sums_behind(units, others, guard_rb, last)[:, 1 + guard_rb :, None]
     totals = (before + behind + units[client]).reshape(len(others) + 1, -1).max(axis=1)
     slot = int(totals.argmax())
     return slot, int(totals[slot])
 
 
-def _sums_before(units: NDArray[np.int64], order: list[int], guard_rb: int) -> NDArray[np.int64]:
-    """Largest sum of the first i clients of the order in the first p RBs, at [i, p]."""
+def _sums_before(
+    units: NDArray[np.int64], order: list[int], guard_rb: int, known: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Largest sum of the first i clients of the order in the first p RBs, at [i, p]; ``known``: its first rows."""
     rb_total = units.shape[1]
     sums = np.zeros((len(order) + 1, rb_total + guard_rb + 1), np.int64)
-    for i, n in enumerate(order):
+    done = 0
+    if known is not None:
+        sums[: len(known)], done = known, len(known) - 1
+    for i in range(done, len(order)):
+        n = order[i]
         sums[i + 1] = sums[i]
         with_n = (units[n] + sums[i, :rb_total]).max(axis=1)
         np.maximum(sums[i + 1, 1 + guard_rb :], with_n, out=sums[i + 1, 1 + guard_rb :])
@@ -74,11 +89,17 @@ def _sums_before(units: NDArray[np.int64], order: list[int], guard_rb: int) -> N
     return sums
 
 
-def _sums_behind(units: NDArray[np.int64], order: list[int], guard_rb: int) -> NDArray[np.int64]:
-    """Largest sum of the clients from the i-th on, from position p on, at [i, p]."""
+def _sums_behind(
+    units: NDArray[np.int64], order: list[int], guard_rb: int, known: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Largest sum of the clients from the i-th on, from position p on, at [i, p]; ``known``: its last rows."""
     rb_total = units.shape[1]
     sums = np.zeros((len(order) + 1, rb_total + guard_rb + 1), np.int64)
-    for i in range(len(order) - 1, -1, -1):
+    left = len(order)
+    if known is not None:
+        left -= len(known) - 1
+        sums[left:] = known
+    for i in range(left - 1, -1, -1):
         sums[i] = sums[i + 1]
         with_n = (units[order[i]] + sums[i + 1, 1 + guard_rb :, None]).max(axis=0)
         np.maximum(sums[i, :rb_total], with_n, out=sums[i, :rb_total])
