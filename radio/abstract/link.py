@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from protocol.bursts import Burst, BurstReport, DataBurst, Window
 from protocol.configuration import Experiment
 from protocol.random_streams import random_stream
-from radio.abstract.sounding import Sounded, measured
 from radio.channel import draws
 from radio.channel.fading import Taps, frequency_response
 from radio.channel.levels import RX_FULL_SCALE_DBM, digital_gain_offset_db, noise_dbm, path_gain_db
@@ -69,6 +68,9 @@ class AbstractLink:
             arrived, combined = self._outcome(window, burst, snr, blocks)
             power, noise, evm = self._guessed(window, burst, layout, field)
         else:
+            # numba: loaded only where soundings are measured
+            from radio.abstract.sounding import Sounded, measured
+
             seen = measured(self._experiment, self._numerology, Sounded(window, burst, layout, taps, field))
             power, noise, evm, channel_db = seen.power, seen.noise, seen.evm, _db(np.abs(seen.channel) ** 2)
         sent_db = burst.tx_gain_db - _level_db(len(layout.subcarriers)) - digital_gain_offset_db(self._experiment)

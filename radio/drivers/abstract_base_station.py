@@ -18,7 +18,6 @@ from protocol.errors import AirtuneError, ConfigurationError, RadioError
 from radio.abstract.delivery import DELIVERY_LIMIT, Delivery, read_delivery
 from radio.abstract.ideal import IdealLink
 from radio.abstract.link import AbstractLink, rb_noise_db
-from radio.abstract.sounding import measured_silence
 from radio.channel.medium import check_medium
 from radio.drivers.faults import without_lost_blocks
 from radio.limits import check_expected, experiment_numerology
@@ -141,6 +140,8 @@ class AbstractBaseStationRadio:
         noise_db: list[float] = []
         psd_db = self._spectrum_db(power)
         if window.kind == "silent":
+            from radio.abstract.sounding import measured_silence  # numba, as in the link
+
             noise_db, psd_db = measured_silence(self._experiment, window, self._numerology)
         return WindowReport(
             window=window,
