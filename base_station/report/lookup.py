@@ -40,12 +40,15 @@ def find_bursts(store: RunStore, round_index: int | None, client: str | None) ->
 
 
 def choose_burst(bursts: list[ReceivedBurst], window_index: int | None) -> ReceivedBurst | None:
-    """Of one client's bursts in a round the one of ``window_index``; without, the last data burst, None if none is.
+    """Of one client's bursts in a round the one of ``window_index``; without, the last data burst or sounding.
+
+    None if there is no burst at all.
 
     Raises ConfigurationError if it sent nothing in that window.
     """
     if window_index is None:
-        return next((b for b in reversed(bursts) if b.record.kind == "data"), None)
+        chosen = [b for b in bursts if b.record.kind == "data"] or bursts
+        return chosen[-1] if chosen else None
     windows = [b.record.window_index for b in bursts]
     if window_index in windows:
         return bursts[windows.index(window_index)]

@@ -42,7 +42,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="run directory, as in runs/demo")
     parser.add_argument("--round", metavar="T", type=int, dest="round_index", help="round, from 1")
     parser.add_argument("--client", metavar="N", help="name of the client")
-    parser.add_argument("--window", metavar="W", type=int, help="window of the round (default: its last data burst)")
+    parser.add_argument(
+        "--window", metavar="W", type=int, help="window of the round (default: its last data burst, else its sounding)"
+    )
     parser.add_argument(
         "--out", metavar="FILE", type=Path, help=f"{' or '.join(FORMATS)} (default: RUN/{PICTURES}/...)"
     )

@@ -137,11 +137,13 @@ def test_of_several_data_bursts_of_a_round_the_last_is_shown(run, capsys):
     assert "edge-1, round 2, window 100: data" in first
 
 
-def test_a_client_without_a_data_burst_has_its_other_bursts_listed(run, capsys):
+def test_of_a_client_without_a_data_burst_the_sounding_is_shown(run, capsys):
     with sqlite3.connect(run / "run.sqlite") as database:
         database.execute("DELETE FROM bursts WHERE client = 'edge-2' AND kind = 'data'")
-    lines = show(capsys, run, "--round", 2, "--client", "edge-2").splitlines()
-    assert [line.split()[:4] for line in lines[1:]] == [["2", "2", "edge-2", "sounding"]]
+    picture = run.parent / "sounding.png"
+    lines = show(capsys, run, "--round", 2, "--client", "edge-2", "--out", picture).splitlines()
+    assert lines[0] == "edge-2, round 2, window 2: sounding"
+    assert picture.read_bytes().startswith(b"\x89PNG")
     assert not (run / "link").exists()
 
 
