@@ -18,7 +18,7 @@ from torch import nn
 
 from learning.assets import model_directory
 from protocol.adapters import A_SUFFIX, Adapter, is_factor, is_lora
-from protocol.configuration import Experiment, ModelTable
+from protocol.configuration import Experiment, ModelTable, Precision
 from protocol.errors import ConfigurationError, DataError
 from protocol.folding import Folded
 from protocol.random_streams import derive_seed, random_stream
@@ -67,8 +67,9 @@ class AdaptedModel:
     ``parameters`` maps each adapter name to its live tensor.
     """
 
-    def __init__(self, network: nn.Module, scaling: float, directory: Path) -> None:
+    def __init__(self, network: nn.Module, scaling: float, directory: Path, precision: Precision = "float32") -> None:
         self.network = network
+        self._mixed = precision == "bfloat16"
         self.scaling = scaling
         """s = alpha / r."""
         self.directory = directory
@@ -80,9 +81,14 @@ class AdaptedModel:
         }
 
     def logits(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Logits (texts, classes)."""
-        result: torch.Tensor = self.network(input_ids, attention_mask)
-        return result
+        """Logits (texts, classes), float32.
+
+        With ``precision = "bfloat16"`` matrix products run on bfloat16 copies of their operands (torch's autocast);
+        all weights stay float32, or small steps of the adapter and folded changes would be rounded away.
+        """
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._mixed):
+            result: torch.Tensor = self.network(input_ids, attention_mask)
+        return result.float()
 
     def get_adapter(self) -> Adapter:
         """Copy of the trained tensors."""
@@ -139,7 +145,7 @@ def build_model(experiment: Experiment, classes: int) -> AdaptedModel:
         torch.manual_seed(derive_seed(seed, "frozen-layers") % 2**63)
         network, missing = _load_network(directory, table, classes)
         adapted = _add_lora(network, table)
-    model = AdaptedModel(adapted, table.lora_alpha / table.lora_rank, directory)
+    model = AdaptedModel(adapted, table.lora_alpha / table.lora_rank, directory, table.precision)
     model.set_adapter(_initial_adapter(model.get_adapter(), missing, seed))
     adapted.eval()
     return model
@@ -150,6 +156,9 @@ def _load_network(directory: Path, table: ModelTable, classes: int) -> tuple[nn.
     from transformers import AutoModel, AutoModelForSequenceClassification
 
     options: dict[str, Any] = {"local_files_only": True, "dtype": torch.float32}
+    if table.precision == "bfloat16":
+        # Torch's fused attention is three times slower backwards in bfloat16 on processors (torch 2.13).
+        options["attn_implementation"] = "eager"
     try:
         if table.pooling == "mean":
             encoder = AutoModel.from_pretrained(str(directory), **options)

@@ -18,6 +18,7 @@ NonNegative = Annotated[float, Meta(ge=0.0)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$")]
+Precision = Literal["float32", "bfloat16"]
 CodecName = Literal["ldpc", "ldpc-short", "convolutional"]
 
 NO_DEADLINE_S = 1e9
@@ -56,6 +57,8 @@ class ModelTable(Table, frozen=True, kw_only=True):
     lora_alpha: Positive = 16.0
     lora_dropout: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
     lora_targets: list[str] = field(default_factory=lambda: ["query", "value"])
+    precision: Precision = "float32"
+    """Of matrix products in training and evaluation; weights, adapter and optimiser are float32 in either."""
 
 
 class DataTable(Table, frozen=True, kw_only=True):

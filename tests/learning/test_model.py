@@ -100,6 +100,20 @@ def test_logits_follow_the_lora_formula(minilm):
     np.testing.assert_allclose(with_lora.numpy(), pooled @ head[0].T + head[1], rtol=1e-3, atol=1e-4)
 
 
+def test_bfloat16_logits_are_near_those_of_float32_and_nothing_but_products_is_rounded(minilm):
+    mixed = build_model(experiment(precision="bfloat16"), 20)
+    assert {p.dtype for p in mixed.network.parameters()} == {torch.float32}
+    texts = tokenise(minilm.directory, ["radio waves", "an antenna on the roof of a long house by the sea"], 32)
+    batch = texts.batch(np.array([0, 1]))
+    with torch.inference_mode():
+        states = [model.network.base_model.model.encoder(*batch).last_hidden_state for model in (minilm, mixed)]
+        logits = [model.logits(*batch).numpy() for model in (minilm, mixed)]
+    np.testing.assert_allclose(states[0], states[1], atol=1e-3)  # without autocast both are the same network
+    assert logits[1].dtype == np.float32
+    error = np.abs(logits[1] - logits[0]).max()
+    assert 0.0 < error < 0.02 * np.abs(logits[0]).max()
+
+
 def test_padding_changes_no_logits(minilm):
     texts = ["radio waves", "an antenna on the roof of a long house by the sea"]
     tokens = tokenise(minilm.directory, texts, 32)
