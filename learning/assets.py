@@ -7,6 +7,7 @@ The files are found through the packages' metadata; the packages themselves are 
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,17 @@ TABLES = {
     for name in ("20newsgroups", "reuters-r8", "reuters-r52")
 }
 """Training and test table of each data set, by ``[data] source``."""
+
+ARCHIVES = {"vader-domains": "vaderSentiment-0.5.zip", "vader-tweets": "vaderSentiment-0.5.zip"}
+"""Archives that set-up has downloaded (``requirements-archives.txt``), by ``[data] source``."""
+
+
+def locate_archive(name: str) -> Path:
+    """Path of a downloaded archive; MissingPartError says what to run."""
+    path = Path(sys.prefix) / "share" / "airtune" / name
+    if not path.is_file():
+        raise MissingPartError(f"the archive {name} is not in {path.parent}; run `make setup`")
+    return path
 
 
 def locate(shipped: Shipped) -> Path:

@@ -14,23 +14,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.assets import TABLES, locate
+from learning.assets import ARCHIVES, TABLES, locate, locate_archive
 from learning.tables import Rows, read_rows
+from learning.vader import DOMAINS, read_vader
 from protocol.configuration import DataTable, Experiment
 from protocol.errors import DataError
 from protocol.random_streams import random_stream
 
 HELD_OUT_TEST_FRACTION = 0.2
-"""Share of a table's rows that become test texts when the experiment names no test table (ours)."""
+"""Share of the texts that become test texts where the data have no test part of their own (ours)."""
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts with labels; ``groups`` names the natural owner of each text where the data has one."""
+    """Texts with labels; ``groups`` names the natural owner of each text where the data has one.
+
+    ``sources`` names what each text was taken from where several are from one: these stay in one split.
+    """
 
     texts: tuple[str, ...]
     labels: NDArray[np.int64]
     groups: tuple[str, ...] | None = None
+    sources: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -38,7 +43,8 @@ class Texts:
     def take(self, indices: NDArray[np.int64]) -> Texts:
         """The texts at ``indices``, in that order."""
         groups = None if self.groups is None else tuple(self.groups[i] for i in indices)
-        return Texts(tuple(self.texts[i] for i in indices), self.labels[indices], groups)
+        sources = None if self.sources is None else tuple(self.sources[i] for i in indices)
+        return Texts(tuple(self.texts[i] for i in indices), self.labels[indices], groups, sources)
 
     def first(self, count: int) -> Texts:
         """At most ``count`` texts from the start (splits are in random order, so any prefix is fair)."""
@@ -80,8 +86,12 @@ def _origin(table: DataTable) -> str:
 def _read(table: DataTable, seed: int) -> tuple[Rows, Rows]:
     if table.source == "table":
         return _read_own(table, seed)
+    if table.source in ARCHIVES:
+        domains = tuple(DOMAINS) if table.source == "vader-domains" else ("tweets",)
+        return _hold_out_test(read_vader(locate_archive(ARCHIVES[table.source]), domains), table, seed)
     if table.source not in TABLES:
-        raise DataError(f"data.source: unknown data '{table.source}'; known: {', '.join([*TABLES, 'table'])}")
+        known = ", ".join([*TABLES, *ARCHIVES, "table"])
+        raise DataError(f"data.source: unknown data '{table.source}'; known: {known}")
     train, test = TABLES[table.source]
     return _read_shipped(locate(train)), _read_shipped(locate(test))
 
@@ -91,11 +101,14 @@ def _read_own(table: DataTable, seed: int) -> tuple[Rows, Rows]:
     rows = read_rows(Path(table.path or ""), *columns, table.group_column)
     if table.test_path is not None:
         return rows, read_rows(Path(table.test_path), *columns, None)
-    order = random_stream(seed, "test-split").permutation(len(rows.texts))
-    count = round(HELD_OUT_TEST_FRACTION * len(order))
-    if count == 0:
-        raise DataError(f"data.path: {table.path} has only {len(order)} rows: too few to hold out a test set")
-    return rows.take(np.sort(order[count:])), rows.take(np.sort(order[:count]))
+    return _hold_out_test(rows, table, seed)
+
+
+def _hold_out_test(rows: Rows, table: DataTable, seed: int) -> tuple[Rows, Rows]:
+    kept, taken = _divide(len(rows.texts), rows.sources, HELD_OUT_TEST_FRACTION, random_stream(seed, "test-split"))
+    if len(taken) == 0:
+        raise DataError(f"data.path: {table.path} has only {len(rows.texts)} rows: too few to hold out a test set")
+    return rows.take(kept), rows.take(np.sort(taken))
 
 
 def _read_shipped(path: Path) -> Rows:
@@ -123,13 +136,30 @@ def _numbered(rows: Rows, class_names: tuple[str, ...], origin: str) -> Texts:
     if strange:
         raise DataError(f"data: {origin} has the label '{strange[0]}', which no training text has")
     labels = np.array([number[label] for label in rows.labels], dtype=np.int64)
-    return Texts(tuple(rows.texts), labels, None if rows.groups is None else tuple(rows.groups))
+    groups, sources = (None if column is None else tuple(column) for column in (rows.groups, rows.sources))
+    return Texts(tuple(rows.texts), labels, groups, sources)
 
 
 def _split(pool: Texts, fraction: float, seed: int, purpose: str) -> tuple[Texts, Texts]:
     """Take ``fraction`` out of ``pool``; what stays keeps its order, what is taken is shuffled."""
-    order = random_stream(seed, purpose).permutation(len(pool))
-    count = round(fraction * len(pool))
-    if count == 0:
+    kept, taken = _divide(len(pool), pool.sources, fraction, random_stream(seed, purpose))
+    if len(taken) == 0:
         raise DataError(f"data: {len(pool)} training texts are too few for a validation_fraction of {fraction}")
-    return pool.take(np.sort(order[count:])), pool.take(order[:count])
+    return pool.take(kept), pool.take(taken)
+
+
+def _divide(
+    count: int, sources: Sequence[str] | None, fraction: float, stream: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices that are kept, ascending, and that are taken, in random order.
+
+    Texts of one source are never parted: sources are taken in random order as long as ``fraction`` is not exceeded.
+    """
+    order, size = stream.permutation(count), round(fraction * count)
+    if sources is None:
+        return np.sort(order[size:]), order[:size]
+    names, inverse, texts = np.unique(np.asarray(sources), return_inverse=True, return_counts=True)
+    drawn = stream.permutation(len(names))
+    chosen = np.zeros(len(names), dtype=bool)
+    chosen[drawn[np.cumsum(texts[drawn]) <= size]] = True
+    return np.flatnonzero(~chosen[inverse]), order[chosen[inverse[order]]]

@@ -55,7 +55,9 @@ def partition_texts(experiment: Experiment, train: Texts) -> Partition:
     stream = random_stream(experiment.experiment.seed, "partition")
     if data.partition == "natural":
         if train.groups is None:
-            raise ConfigurationError('data.partition = "natural" needs a table with data.group_column')
+            raise ConfigurationError(
+                'data.partition = "natural" needs data with groups: "vader-domains", or a table with data.group_column'
+            )
         shares = natural(train.groups, names)
     elif data.partition == "iid":
         shares = iid(len(train), len(names), stream)
@@ -122,6 +124,6 @@ def natural(groups: Sequence[str], names: Sequence[str]) -> list[Indices]:
     without = [name for name in names if not own[name]]
     if without:
         raise ConfigurationError(
-            f"data.group_column: {len(values)} groups leave client '{without[0]}' without a text; use fewer clients"
+            f"data.partition: {len(values)} groups leave client '{without[0]}' without a text; use fewer clients"
         )
     return [np.concatenate(own[name]) for name in names]

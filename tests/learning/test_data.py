@@ -1,5 +1,8 @@
 import dataclasses
 import json
+import re
+import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from learning import assets
+from learning import assets, vader
 from learning.data import load_dataset
 from learning.tables import read_rows
 from protocol.configuration import Experiment, ModelTable
@@ -118,6 +121,44 @@ def test_20_newsgroups_comes_whole_with_a_tenth_of_train_for_validation():
 @pytest.mark.parametrize(("source", "classes"), [("reuters-r8", 8), ("reuters-r52", 52)])
 def test_reuters_comes_with_its_classes(source, classes):
     assert len(load_dataset(experiment(source=source)).class_names) == classes
+
+
+def test_vader_domains_are_groups_and_no_review_or_article_is_in_two_splits():
+    data = load_dataset(experiment(source="vader-domains"))
+    assert data.class_names == ("negative", "neutral", "positive")
+    parts = (data.train, data.validation, data.test)
+    assert [len(part) for part in parts] == [17005, 1890, 4724]
+    assert all(set(part.groups) == {"film", "amazon", "nyt", "tweets"} for part in parts)
+    sources = [set(part.sources) for part in parts]
+    assert len(set.union(*sources)) == sum(map(len, sources))
+    articles = [source for part in parts for source in part.sources if source.startswith("nyt-")]
+    assert len(set(articles)) == 498
+    assert len(articles) > 5000
+    everything = [text for part in parts for text in part.texts]
+    assert len(set(everything)) == len(everything)
+    assert any(text.startswith("We were 17 deep last night & the love was so strong") for text in everything)
+
+
+def test_vader_tweets_are_one_domain_and_labels_follow_the_ratings():
+    data = load_dataset(experiment(source="vader-tweets"))
+    assert set(data.train.groups) == {"tweets"}
+    label = dict(
+        pair for part in (data.train, data.validation, data.test) for pair in zip(part.texts, part.labels, strict=True)
+    )
+    assert data.class_names[label["Yay. Another good phone interview."]] == "positive"
+    assert [vader.sentiment(r) for r in (-0.5, -0.49, 0.49, 0.5)] == ["negative", "neutral", "neutral", "positive"]
+
+
+def test_a_missing_or_foreign_archive_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    with pytest.raises(MissingPartError, match=r"vaderSentiment-0\.5\.zip is not in .*run `make setup`"):
+        load_dataset(experiment(source="vader-domains"))
+    path = tmp_path / "share/airtune/vaderSentiment-0.5.zip"
+    path.parent.mkdir(parents=True)
+    for write in (lambda: path.write_bytes(b"no archive"), lambda: zipfile.ZipFile(path, "w").close()):
+        write()
+        with pytest.raises(DataError, match=f"{re.escape(str(path))}: not the archive of vaderSentiment"):
+            load_dataset(experiment(source="vader-domains"))
 
 
 def test_unknown_sources_name_the_known_ones():

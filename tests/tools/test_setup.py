@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PINS = ("constraints.txt", "requirements-assets.txt", "pyproject.toml", "tools/setup.sh")
+PINS = ("constraints.txt", "requirements-assets.txt", "requirements-archives.txt", "pyproject.toml", "tools/setup.sh")
 """What a stamp depends on, in the order of the script."""
 
 
@@ -117,9 +117,6 @@ def complete(project: Path) -> None:
     (project / ".venv/bin").mkdir(parents=True)
     (project / ".venv/bin/python").symlink_to(sys.executable)
     (project / "gnuradio.py").touch()
-    pins = (
-        project / name for name in ("constraints.txt", "requirements-assets.txt", "pyproject.toml", "tools/setup.sh")
-    )
-    content = f"{project.resolve()}\n".encode() + b"".join(pin.read_bytes() for pin in pins)
+    content = f"{project.resolve()}\n".encode() + b"".join((project / name).read_bytes() for name in PINS)
     stamp = f"{hashlib.sha256(content).hexdigest()}\ngnuradio.py\n"
     (project / ".venv/airtune-setup.stamp").write_text(stamp)
