@@ -26,6 +26,7 @@ from protocol.messages import DataGo, Encoded, FoldedWeights, GrantBits, Partici
 from protocol.random_streams import derive_seed, random_stream
 from protocol.schemes import LAYOUT_OF, Frozen
 from protocol.steps import reached
+from protocol.update.files import check_sum
 from protocol.update.fragments import cut_fragments, join_fragments
 from protocol.update.records import DecodedUpdate
 from radio.arq import delivered_indices
@@ -214,6 +215,7 @@ class ClientRound:
             return DecodedUpdate(zeros_like(remembered.base), (), 0)
         if remembered.file is None:
             return None
+        check_sum(remembered.file)
         pieces = self._cut(remembered.file, remembered.base)
         return join_fragments(
             {i: pieces[i] for i in delivered}, payload_bytes=len(remembered.file),

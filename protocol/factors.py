@@ -49,11 +49,11 @@ def column_overlap(adapter: Adapter) -> tuple[float, float]:
 
 
 def _largest_cosine(rows: Matrix) -> float:
-    norms = np.linalg.norm(rows, axis=1)
-    rows, norms = rows[norms > NORM_FLOOR * norms.max()], norms[norms > NORM_FLOOR * norms.max()]
-    if len(rows) < 2:
+    gram = rows @ rows.T
+    norms = np.sqrt(np.diagonal(gram))
+    long = np.flatnonzero(norms > NORM_FLOOR * norms.max())
+    if len(long) < 2:
         return 0.0
-    unit = rows / norms[:, None]
-    cosines = np.abs(unit @ unit.T)
+    cosines = np.abs(gram[np.ix_(long, long)]) / np.outer(norms[long], norms[long])
     np.fill_diagonal(cosines, 0.0)
     return min(float(cosines.max()), 1.0)

@@ -22,7 +22,7 @@ class ArqTracker:
         self._arrived: dict[int, bytes] = {}
         self._waiting = list(range(block_count))
         self._failed: list[int] = []
-        self.fragments: dict[int, bytes] = {}
+        self.fragments: dict[int, memoryview] = {}
         """Fragments whose tag held, by index."""
         self.pass_index = 0
         self.blocks_sent = 0
@@ -49,7 +49,10 @@ class ArqTracker:
     def received(self, block_ids: Sequence[int], blocks: Sequence[bytes | None]) -> None:
         """Take in the outcome of a burst that carried ``block_ids`` (None: CRC failed or nothing heard)."""
         outcome = dict(zip(block_ids, blocks, strict=True))
-        self._waiting = [b for b in self._waiting if b not in outcome]
+        if self._waiting[: len(block_ids)] == list(block_ids):  # as ``next_blocks`` gave them
+            del self._waiting[: len(block_ids)]
+        else:
+            self._waiting = [b for b in self._waiting if b not in outcome]
         self.blocks_sent += len(outcome)
         for block_id, block in outcome.items():
             if block is None:

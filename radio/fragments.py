@@ -35,14 +35,14 @@ class FragmentTagger:
 
     def seal(self, index: int, fragment: bytes) -> list[bytes]:
         """Code blocks (``block_bytes`` each, zero-padded) that carry fragment ``index``."""
-        frame = len(fragment).to_bytes(LENGTH_BYTES, "big") + fragment + self._tag(index, fragment)
         size = self.block_bytes
-        padded = frame.ljust(-(-len(frame) // size) * size, b"\0")
-        return [padded[i : i + size] for i in range(0, len(padded), size)]
+        padding = bytes(-(LENGTH_BYTES + len(fragment) + TAG_BYTES) % size)
+        frame = b"".join([len(fragment).to_bytes(LENGTH_BYTES, "big"), fragment, self._tag(index, fragment), padding])
+        return [frame[i : i + size] for i in range(0, len(frame), size)]
 
-    def open(self, index: int, blocks: Sequence[bytes]) -> bytes:
+    def open(self, index: int, blocks: Sequence[bytes]) -> memoryview:
         """The fragment that ``blocks`` carry; raises ForgedFragmentError if the tag does not hold."""
-        frame = b"".join(blocks)
+        frame = memoryview(b"".join(blocks))
         length = int.from_bytes(frame[:LENGTH_BYTES], "big")
         fragment = frame[LENGTH_BYTES : LENGTH_BYTES + length]
         tag = frame[LENGTH_BYTES + length : LENGTH_BYTES + length + TAG_BYTES]
@@ -50,9 +50,11 @@ class FragmentTagger:
             raise ForgedFragmentError(f"fragment {index} of {self.client} carries a wrong tag")
         return fragment
 
-    def _tag(self, index: int, fragment: bytes) -> bytes:
+    def _tag(self, index: int, fragment: bytes | memoryview) -> bytes:
         context = f"{self.run_id}\x1f{self.round_index}\x1f{self.client}\x1f{index}\x1f".encode()
-        return hashlib.blake2b(context + fragment, key=self.key, digest_size=TAG_BYTES).digest()
+        digest = hashlib.blake2b(context, key=self.key, digest_size=TAG_BYTES)
+        digest.update(fragment)
+        return digest.digest()
 
 
 def blocks_per_fragment(fragment_bytes: int, block_bytes: int) -> int:

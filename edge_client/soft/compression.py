@@ -14,7 +14,7 @@ from edge_client.soft.ranking import Change, Ranking
 from edge_client.soft.single_values import rank_factor_magnitude, rank_magnitude
 from edge_client.soft.singular import rank_svd
 from edge_client.soft.whole_components import rank_dense, rank_random, rank_soft
-from protocol.adapters import Adapter, absurd_value, is_factor, zeros_like
+from protocol.adapters import Adapter, absurd_value, is_factor
 from protocol.errors import DataError
 from protocol.schemes import Compression, Frozen
 
@@ -41,5 +41,4 @@ def rank(compression: Compression, change: Change) -> Ranking:
 
 def sendable(delta: Adapter, frozen: Frozen) -> Adapter:
     """``delta`` without the frozen factor's part, which stays in the residual until that factor's turn."""
-    zero = zeros_like(delta)
-    return {name: zero[name] if is_factor(name, frozen) else value for name, value in delta.items()}
+    return {name: np.zeros_like(value) if is_factor(name, frozen) else value for name, value in delta.items()}

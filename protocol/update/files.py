@@ -24,7 +24,7 @@ from protocol.adapters import Adapter, adapter_digest
 from protocol.errors import UpdateFileError
 from protocol.schemes import Frozen, LayoutName
 from protocol.update.layouts import LAYOUT_NAMES, make_layout
-from protocol.update.quantisation import QUANT_BITS
+from protocol.update.quantisation import QUANT_BITS, Content
 from protocol.update.records import DecodedUpdate, RecordReader
 
 MAGIC = b"ATUP"
@@ -80,15 +80,22 @@ def write_file(header: Header, records: Sequence[bytes], table: EnergyTable | No
     flags = _FROZEN_FLAGS[header.frozen] | FLAG_ANNOTATED * header.annotated
     flags |= LAYOUT_NAMES.index(header.layout) << LAYOUT_SHIFT
     start = _HEADER.pack(MAGIC, FORMAT_VERSION, header.quant_bits, flags, header.base_digest, len(records))
-    body = b"".join(records)
+    body = list(records)
     if table is not None:
         entries = np.zeros(len(records), dtype=_ENTRY)
         entries["energy"], entries["bytes"] = table.energies, table.sizes
-        body = _TABLE.pack(table.total_energy, table.components_total) + entries.tobytes() + body
-    return start + _CRC.pack(zlib.crc32(body, zlib.crc32(start))) + body
+        body = [_TABLE.pack(table.total_energy, table.components_total), entries.tobytes(), *body]
+    return b"".join([start, _CRC.pack(_crc([start, *body])), *body])
 
 
-def read_header(data: bytes) -> Header:
+def _crc(parts: Sequence[Content]) -> int:
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    return crc
+
+
+def read_header(data: Content) -> Header:
     """Check magic, version and fields of the first HEADER_BYTES; the CRC is ``check_sum``'s task."""
     if len(data) < HEADER_BYTES:
         raise UpdateFileError(f"update: {len(data)} bytes are less than a header; the file is cut off or foreign")
@@ -105,16 +112,17 @@ def read_header(data: bytes) -> Header:
     return Header(quant_bits, _FROZEN[frozen], annotated, digest, records, LAYOUT_NAMES[layout])
 
 
-def check_sum(data: bytes) -> None:
+def check_sum(data: Content) -> None:
     """Raise UpdateFileError unless the CRC of the whole file holds."""
-    (expected,) = _CRC.unpack_from(data, _HEADER.size)
-    if zlib.crc32(data[HEADER_BYTES:], zlib.crc32(data[: _HEADER.size])) != expected:
+    view = memoryview(data)
+    (expected,) = _CRC.unpack_from(view, _HEADER.size)
+    if _crc([view[: _HEADER.size], view[HEADER_BYTES:]]) != expected:
         raise UpdateFileError("update: the checksum does not hold; the file is damaged or cut off")
 
 
-def check_base(header: Header, base: Adapter) -> None:
-    """Raise UpdateFileError unless the update was made from ``base``."""
-    if header.base_digest != adapter_digest(base):
+def check_base(header: Header, base_digest: bytes) -> None:
+    """Raise UpdateFileError unless the update was made from the adapter of this ``adapter_digest``."""
+    if header.base_digest != base_digest:
         raise UpdateFileError("update: made from another base adapter; decode it with the base it was encoded with")
 
 
@@ -142,8 +150,11 @@ def read_table(data: bytes) -> tuple[Header, EnergyTable]:
 
 
 def record_offsets(data: bytes, base: Adapter) -> list[int]:
-    """Start of every record of a whole file made from ``base``, and the file's end as the last entry."""
-    reader, position, end = _open(data, base)
+    """Start of every record of a whole file made from ``base``, and the file's end as the last entry.
+
+    Neither the checksum nor the digest of the base is looked at: who decodes the file does that.
+    """
+    reader, position, end = _reader(data, read_header(data), base)
     offsets = [position]
     while position < end:
         position += _whole_record(reader, data, position)
@@ -154,9 +165,10 @@ def record_offsets(data: bytes, base: Adapter) -> list[int]:
 def decode_file(data: bytes, base: Adapter) -> DecodedUpdate:
     """Decode a whole file. Raises UpdateFileError if it is damaged, cut off, foreign or of another base."""
     reader, position, end = _open(data, base)
+    view = memoryview(data)
     while position < end:
         size = _whole_record(reader, data, position)
-        reader.read(data[position : position + size])
+        reader.read(view[position : position + size])
         position += size
     decoded = reader.decoded()
     if len(decoded.components) != read_header(data).records:
@@ -167,9 +179,13 @@ def decode_file(data: bytes, base: Adapter) -> DecodedUpdate:
 def _open(data: bytes, base: Adapter) -> tuple[RecordReader, int, int]:
     header = read_header(data)
     check_sum(data)
-    check_base(header, base)
+    check_base(header, adapter_digest(base))
     if header.annotated:
         read_table(data)
+    return _reader(data, header, base)
+
+
+def _reader(data: bytes, header: Header, base: Adapter) -> tuple[RecordReader, int, int]:
     layout = make_layout(header.layout, base, header.quant_bits, header.frozen)
     return RecordReader(base, layout), records_start(header), len(data)
 

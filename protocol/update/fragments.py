@@ -11,11 +11,12 @@ import struct
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 
-from protocol.adapters import Adapter
+from protocol.adapters import Adapter, adapter_digest
 from protocol.errors import UpdateFileError
 from protocol.schemes import Frozen, LayoutName
 from protocol.update.files import HEADER_BYTES, check_base, check_sum, read_header, record_offsets
 from protocol.update.layouts import make_layout
+from protocol.update.quantisation import Content
 from protocol.update.records import DecodedUpdate, Layout, RecordReader
 
 _OFFSET = struct.Struct("<H")
@@ -32,20 +33,20 @@ def fragment_count(payload_bytes: int, fragment_bytes: int) -> int:
 
 
 def cut_fragments(file: bytes, fragment_bytes: int, base: Adapter) -> list[bytes]:
-    """Cut an update file made from ``base`` (without a table of energies); an empty file gives none."""
+    """Cut a sound update file made from ``base`` (without a table of energies); an empty file gives none."""
     if not file:
         return []
     if read_header(file).annotated:
         raise ValueError("files with a table of energies are not sent by radio")
-    starts, piece = record_offsets(file, base)[:-1], _piece_bytes(fragment_bytes)
+    starts, piece, view = record_offsets(file, base)[:-1], _piece_bytes(fragment_bytes), memoryview(file)
     return [
-        _OFFSET.pack(_first_start(starts, begin, begin + piece)) + file[begin : begin + piece]
+        b"".join([_OFFSET.pack(_first_start(starts, begin, begin + piece)), view[begin : begin + piece]])
         for begin in range(0, len(file), piece)
     ]
 
 
 def join_fragments(
-    fragments: Mapping[int, bytes],
+    fragments: Mapping[int, Content],
     *,
     payload_bytes: int,
     fragment_bytes: int,
@@ -53,24 +54,26 @@ def join_fragments(
     quant_bits: int,
     frozen: Frozen = "none",
     layout: LayoutName = "components",
+    base_digest: bytes | None = None,
 ) -> DecodedUpdate:
     """Decode every record all of whose bytes are in ``fragments`` (index to content).
 
     ``payload_bytes`` is the size of the whole file; both sides know the rest from the experiment. The
-    last fragment may be followed by zero padding. Raises UpdateFileError for anything an encoder with this base, these
-    bits and this size would not have cut.
+    last fragment may be followed by zero padding. ``base_digest``: ``adapter_digest(base)``, where it is known.
+    Raises UpdateFileError for anything an encoder with this base, these bits and this size would not have cut.
     """
     units = make_layout(layout, base, quant_bits, frozen)
     _check_size(payload_bytes, units)
     pieces = {i: _piece(fragments[i], i, payload_bytes, fragment_bytes) for i in sorted(fragments)}
-    _check_header(pieces, base, units, payload_bytes)
+    if 0 in pieces:
+        _check_header(pieces[0], base_digest or adapter_digest(base), units)
     reader = RecordReader(base, units)
     for run in _runs(list(pieces)):
         _read_run([pieces[i] for i in run], run[0] * _piece_bytes(fragment_bytes), payload_bytes, reader)
     return reader.decoded()
 
 
-_Piece = tuple[int, bytes]
+_Piece = tuple[int, memoryview]
 """(offset of the first record start, file bytes)."""
 
 
@@ -92,31 +95,26 @@ def _check_size(payload_bytes: int, layout: Layout) -> None:
         raise UpdateFileError(f"update: {payload_bytes} bytes announced; this base has at most {limit}")
 
 
-def _piece(fragment: bytes, index: int, payload_bytes: int, fragment_bytes: int) -> _Piece:
+def _piece(fragment: Content, index: int, payload_bytes: int, fragment_bytes: int) -> _Piece:
     count, piece = fragment_count(payload_bytes, fragment_bytes), _piece_bytes(fragment_bytes)
     if not 0 <= index < count:
         raise UpdateFileError(f"update: fragment {index} of {count} does not exist")
     size = min(piece, payload_bytes - index * piece)
-    content = fragment[FRAGMENT_HEADER_BYTES : FRAGMENT_HEADER_BYTES + size]
+    content = memoryview(fragment)[FRAGMENT_HEADER_BYTES : FRAGMENT_HEADER_BYTES + size]
     if len(content) < size or any(fragment[FRAGMENT_HEADER_BYTES + size :]):
         raise UpdateFileError(f"update: fragment {index} has a wrong length")
     return int(_OFFSET.unpack_from(fragment)[0]), content
 
 
-def _check_header(pieces: Mapping[int, _Piece], base: Adapter, layout: Layout, payload_bytes: int) -> None:
-    if 0 not in pieces:
-        return
-    offset, content = pieces[0]
+def _check_header(first: _Piece, base_digest: bytes, layout: Layout) -> None:
+    offset, content = first
     header = read_header(content)
-    check_base(header, base)
+    check_base(header, base_digest)
     agreed = (layout.name, layout.quant_bits, layout.components.frozen, False)
     if (header.layout, header.quant_bits, header.frozen, header.annotated) != agreed:
         raise UpdateFileError("update: the header contradicts the experiment")
     if offset not in (HEADER_BYTES, _NO_START):
         raise UpdateFileError("update: the first record does not follow the header")
-    whole = b"".join(piece for _, piece in pieces.values())
-    if len(whole) == payload_bytes:
-        check_sum(whole)
 
 
 def _runs(indices: Sequence[int]) -> Iterator[list[int]]:
@@ -133,7 +131,9 @@ def _runs(indices: Sequence[int]) -> Iterator[list[int]]:
 
 def _read_run(run: Sequence[_Piece], begin: int, payload_bytes: int, reader: RecordReader) -> None:
     """Decode the records that lie whole in neighbouring fragments starting at file offset ``begin``."""
-    data = b"".join(piece for _, piece in run)
+    data = memoryview(b"".join(piece for _, piece in run))
+    if len(data) == payload_bytes:
+        check_sum(data)
     starts, position = [], _declared_start(run)
     while position is not None and position < len(data):
         starts.append(position)

@@ -63,7 +63,7 @@ def write_positions(positions: Positions, size: int, coding: int) -> bytes:
     return np.packbits(np.concatenate([unary, remainders.astype(np.uint8).ravel()])).tobytes()
 
 
-def read_positions(data: bytes, count: int, size: int, coding: int) -> Positions:
+def read_positions(data: bytes | memoryview, count: int, size: int, coding: int) -> Positions:
     """What ``write_positions`` wrote. UpdateFileError for anything else."""
     bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8))
     if coding == BITMAP:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.adapters import VALUE_LIMIT
+from protocol.adapters import VALUE_LIMIT, sound
 from protocol.errors import UpdateFileError
 
 QuantBits = Literal[4, 8, 16, 32]
@@ -23,6 +23,8 @@ SCALE_FLOOR = np.float32(2.0**-100)
 """A part whose scale would be smaller is sent as zero: products stay clear of denormals, which some libraries flush."""
 
 Values = NDArray[np.float32]
+Content = bytes | memoryview
+"""Bytes that are read, possibly in the middle of others."""
 
 
 def encoded_bytes(part_sizes: Sequence[int], bits: int) -> int:
@@ -71,22 +73,28 @@ def rounding_variances(rows: Values, bits: int) -> NDArray[np.float64]:
 
 def quantise(parts: Sequence[Values], bits: int, rng: np.random.Generator) -> bytes:
     """Scales and codes of one component. Draws one uniform number a value, none at 32 bits."""
+    return b"".join(quantised(parts, bits, rng))
+
+
+def quantised(parts: Sequence[Values], bits: int, rng: np.random.Generator) -> list[Content]:
+    """The same in pieces, to be joined with what comes before and after them."""
     if bits == 32:
-        return b"".join(np.ascontiguousarray(part, dtype="<f4").tobytes() for part in parts)
+        return [np.ascontiguousarray(part, dtype="<f4").data for part in parts]
     scales = [scales_of(part[None, :], bits)[0] for part in parts]
     codes = np.concatenate([_codes(part, scale, rng) for part, scale in zip(parts, scales, strict=True)])
-    return np.array(scales, dtype="<f4").tobytes() + _pack(codes, bits)
+    return [np.array(scales, dtype="<f4").tobytes(), _pack(codes, bits)]
 
 
-def dequantise(data: bytes, part_sizes: Sequence[int], bits: int) -> list[Values]:
+def dequantise(data: Content, part_sizes: Sequence[int], bits: int) -> list[Values]:
     """Values of one component from ``encoded_bytes(part_sizes, bits)`` bytes.
 
-    One float32 product a value, so both sides get the same bits. Raises UpdateFileError for scales that are
+    One float32 product a value, so both sides get the same bits; at 32 bits they are ``data`` itself, not to be
+    written to. Raises UpdateFileError for scales that are
     negative, not finite or absurd, and for codes no encoder writes.
     """
     if bits == 32:
-        values = np.frombuffer(data, dtype="<f4").astype(np.float32)
-        if not np.all(np.abs(values) <= VALUE_LIMIT):
+        values = np.frombuffer(data, dtype="<f4")
+        if not sound(values):
             raise UpdateFileError("update: a component holds NaN, infinity or an absurd value")
         return np.split(values, np.cumsum(part_sizes)[:-1])
     scales = np.frombuffer(data, dtype="<f4", count=len(part_sizes)).astype(np.float32)
@@ -113,7 +121,7 @@ def _pack(codes: NDArray[np.int32], bits: int) -> bytes:
     return (nibbles[0::2] | (nibbles[1::2] << 4)).tobytes()
 
 
-def _unpack(data: bytes, count: int, bits: int) -> NDArray[np.int32]:
+def _unpack(data: Content, count: int, bits: int) -> NDArray[np.int32]:
     if bits != 4:
         return np.frombuffer(data, dtype=f"<i{bits // 8}", count=count).astype(np.int32)
     packed = np.frombuffer(data, dtype=np.uint8)

@@ -18,7 +18,7 @@ from protocol.adapters import Adapter, zeros_like
 from protocol.errors import UpdateFileError
 from protocol.schemes import LayoutName
 from protocol.update.components import Components, Parts
-from protocol.update.quantisation import dequantise, encoded_bytes, quantise
+from protocol.update.quantisation import Content, dequantise, encoded_bytes, quantised
 
 Products = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 """By module name: factors (d, q) and (q, k) of a change of ``B A``."""
@@ -71,11 +71,11 @@ class Layout(ABC):
         """Size of the largest body of LoRA unit ``unit``."""
 
     @abstractmethod
-    def body_bytes(self, unit: int, data: bytes, start: int) -> int | None:
+    def body_bytes(self, unit: int, data: Content, start: int) -> int | None:
         """Size of the body at ``start`` of ``data``; None if what tells it is cut off. Raises UpdateFileError."""
 
     @abstractmethod
-    def read(self, unit: int, body: bytes, into: Received) -> int:
+    def read(self, unit: int, body: Content, into: Received) -> int:
         """Take one body in; the number of LoRA values in it. Raises UpdateFileError for what no encoder writes."""
 
     def __len__(self) -> int:
@@ -104,14 +104,14 @@ class Layout(ABC):
         """Size of the body of a head row."""
         return encoded_bytes(self.components.part_sizes(self.head_component(unit)), self.quant_bits)
 
-    def record(self, unit: int, body: bytes) -> bytes:
-        """A record."""
-        return unit.to_bytes(self.id_bytes, "little") + body
+    def record(self, unit: int, *body: Content) -> bytes:
+        """A record, its body in pieces."""
+        return b"".join([unit.to_bytes(self.id_bytes, "little"), *body])
 
     def head_record(self, unit: int, delta: Adapter, rng: np.random.Generator) -> bytes:
         """Record of a head row; draws its rounding from ``rng``."""
         parts = self.components.gather(delta, self.head_component(unit))
-        return self.record(unit, quantise(parts, self.quant_bits, rng))
+        return self.record(unit, *quantised(parts, self.quant_bits, rng))
 
 
 class ComponentLayout(Layout):
@@ -133,11 +133,11 @@ class ComponentLayout(Layout):
         """Always the same size."""
         return encoded_bytes(self.components.part_sizes(unit), self.quant_bits)
 
-    def body_bytes(self, unit: int, data: bytes, start: int) -> int | None:
+    def body_bytes(self, unit: int, data: Content, start: int) -> int | None:
         """Always the same size."""
         return self.limit_bytes(unit)
 
-    def read(self, unit: int, body: bytes, into: Received) -> int:
+    def read(self, unit: int, body: Content, into: Received) -> int:
         """Write the values in their places."""
         sizes = self.components.part_sizes(unit)
         self.components.scatter(into.delta, unit, dequantise(body, sizes, self.quant_bits))
@@ -145,7 +145,7 @@ class ComponentLayout(Layout):
 
     def write(self, unit: int, parts: Parts, rng: np.random.Generator) -> bytes:
         """Record of a rank component; draws its rounding from ``rng``."""
-        return self.record(unit, quantise(parts, self.quant_bits, rng))
+        return self.record(unit, *quantised(parts, self.quant_bits, rng))
 
 
 @dataclass
@@ -161,7 +161,7 @@ class RecordReader:
     def __post_init__(self) -> None:
         self._into = Received(zeros_like(self.base))
 
-    def size_at(self, data: bytes, start: int) -> int | None:
+    def size_at(self, data: Content, start: int) -> int | None:
         """Size of the record at ``start``; None if what tells it is cut off. UpdateFileError for a false number."""
         body = start + self.layout.id_bytes
         if body > len(data):
@@ -174,7 +174,7 @@ class RecordReader:
         size = self.layout.body_bytes(unit, data, body)
         return None if size is None else self.layout.id_bytes + size
 
-    def read(self, record: bytes) -> None:
+    def read(self, record: Content) -> None:
         """Decode one whole record. UpdateFileError for a unit seen before and for absurd values."""
         width, layout = self.layout.id_bytes, self.layout
         unit, body = int.from_bytes(record[:width], "little"), record[width:]

@@ -26,7 +26,7 @@ from protocol.update.indices import (
     read_positions,
     write_positions,
 )
-from protocol.update.quantisation import dequantise, encoded_bytes, quantise
+from protocol.update.quantisation import Content, dequantise, encoded_bytes, quantise
 from protocol.update.records import Layout, Received
 
 TILE_VALUES = 4096
@@ -93,7 +93,7 @@ class TileLayout(Layout):
         size = self.tiles[unit].size
         return _START.size + bitmap_bytes(size) + encoded_bytes([size], self.quant_bits)
 
-    def body_bytes(self, unit: int, data: bytes, start: int) -> int | None:
+    def body_bytes(self, unit: int, data: Content, start: int) -> int | None:
         """From the first bytes of the body."""
         index_start = start + _START.size
         if index_start > len(data):
@@ -116,7 +116,7 @@ class TileLayout(Layout):
         length = 0 if coding == BITMAP else LENGTH_BYTES
         return _START.size + length + index_bytes + encoded_bytes([count], self.quant_bits)
 
-    def read(self, unit: int, body: bytes, into: Received) -> int:
+    def read(self, unit: int, body: Content, into: Received) -> int:
         """Write the values in their places."""
         count, coding = _START.unpack_from(body)
         tile, codes = self.tiles[unit], len(body) - encoded_bytes([count], self.quant_bits)

@@ -12,7 +12,7 @@ import numpy as np
 from protocol.adapters import VALUE_LIMIT, LoraModule
 from protocol.errors import UpdateFileError
 from protocol.update.components import Components, Parts
-from protocol.update.quantisation import dequantise, encoded_bytes, quantise
+from protocol.update.quantisation import Content, dequantise, encoded_bytes, quantised
 from protocol.update.records import Layout, Received
 
 PART_LIMIT = 100.0
@@ -52,11 +52,11 @@ class TripletLayout(Layout):
         """Always the same size."""
         return encoded_bytes(self.part_sizes(unit), self.quant_bits)
 
-    def body_bytes(self, unit: int, data: bytes, start: int) -> int | None:
+    def body_bytes(self, unit: int, data: Content, start: int) -> int | None:
         """Always the same size."""
         return self.limit_bytes(unit)
 
-    def read(self, unit: int, body: bytes, into: Received) -> int:
+    def read(self, unit: int, body: Content, into: Received) -> int:
         """Add the triplet to the trained factor, or to the product if both are trained."""
         left, right = dequantise(body, self.part_sizes(unit), self.quant_bits)
         if max(np.max(np.abs(left)), np.max(np.abs(right))) > 1.001 * PART_LIMIT:
@@ -73,7 +73,7 @@ class TripletLayout(Layout):
 
     def write(self, unit: int, parts: Parts, rng: np.random.Generator) -> bytes:
         """Record of a triplet; draws its rounding from ``rng``."""
-        return self.record(unit, quantise(parts, self.quant_bits, rng))
+        return self.record(unit, *quantised(parts, self.quant_bits, rng))
 
 
 def triplets_of(module: LoraModule, components: Components) -> int:

@@ -37,6 +37,16 @@ def test_an_adapter_survives_its_file_bit_for_bit():
     assert metadata == {"lora_alpha": "16"}
 
 
+@given(
+    st.dictionaries(st.text(min_size=1, max_size=8), st.lists(st.integers(0, 3), max_size=3), min_size=1, max_size=4),
+    st.dictionaries(st.just("lora_alpha"), st.text(max_size=4), max_size=1),
+)
+def test_an_adapter_file_is_what_the_library_writes(shapes, metadata):
+    adapter = {name: np.full(shape, 0.5, np.float32) for name, shape in shapes.items()}
+    contiguous = {name: np.ascontiguousarray(adapter[name]) for name in sorted(adapter)}
+    assert adapter_to_bytes(adapter, metadata) == safetensors.numpy.save(contiguous, metadata or None)
+
+
 def test_half_precision_files_are_read_as_float32():
     values = np.array([[1.5, -2.25], [0.0078125, 3.0]], dtype=np.float32)
     half = safetensors.numpy.save({"x": values.astype(np.float16)})
