@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from protocol.bursts import DataBurst, SoundingBurst, TransmitReport, Window
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 CLIENT_MESSAGE_LIMIT = 8 * 1024
 """Largest message from a client, bytes; enforced by the socket and again by the decoder."""
 STATION_MESSAGE_LIMIT = 256 * 1024 * 1024
@@ -153,7 +153,7 @@ class Plan(Message, tag="plan", frozen=True):
 
     round_index: Round
     adapter: bytes
-    """safetensors file of the global adapter and head, float32."""
+    """safetensors file of the global adapter and head, float32; on the wire a frame of its own."""
     committed: Participation | None
     kappa: Annotated[float, Meta(ge=0.0, le=1e30)] | None
     """Head energy scale; None in the first round: the client sets its own."""

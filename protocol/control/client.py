@@ -15,7 +15,7 @@ from zmq.utils.monitor import recv_monitor_message
 from protocol.control.codec import decode_from_station, encode_from_client
 from protocol.control.roster import NAME_IN_USE
 from protocol.control.wire import Waker, secure_socket
-from protocol.errors import AccessError, AirtuneError, ConfigurationError, PeerLostError, ProtocolError
+from protocol.errors import AccessError, AirtuneError, ConfigurationError, PeerLostError
 from protocol.keys import ClientKeys
 from protocol.messages import (
     STATION_MESSAGE_LIMIT,
@@ -171,9 +171,7 @@ class ClientControl:
                 )
 
     def _take(self, parts: list[Any]) -> None:
-        if len(parts) != 1:
-            raise ProtocolError(f"{self.address}: a message of {len(parts)} frames; a control message is one")
-        message = decode_from_station(parts[0].buffer)
+        message = decode_from_station([part.buffer for part in parts])
         if not isinstance(message, Refused):
             if isinstance(message, Welcome):
                 self._greeted = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from protocol.messages import (
     CLIENT_MESSAGE_LIMIT,
     STATION_MESSAGE_LIMIT,
     ClientMessage,
+    Plan,
     Ready,
     StationMessage,
 )
@@ -44,7 +46,8 @@ def decode_from_client(data: bytes | memoryview) -> ClientMessage:
 
     Its texts end up on terminals: characters that do not print are replaced.
     """
-    message: ClientMessage = _decode(data, _client_decoder, CLIENT_MESSAGE_LIMIT)
+    _check_size(len(data), CLIENT_MESSAGE_LIMIT)
+    message: ClientMessage = _decode(data, _client_decoder)
     if isinstance(message, Ready):
         fault = curve_fault(message.curve)
         if fault:
@@ -53,24 +56,37 @@ def decode_from_client(data: bytes | memoryview) -> ClientMessage:
     return msgspec.structs.replace(message, **{key: _printable(text) for key, text in fields if isinstance(text, str)})
 
 
-def encode_from_station(message: StationMessage) -> bytes:
-    """Bytes of a message of the base station. Raises ProtocolError if it is too large or holds NaN."""
+def encode_from_station(message: StationMessage) -> list[bytes]:
+    """Frames of a message of the base station. Raises ProtocolError if it is too large or holds NaN.
+
+    A plan's adapter is a second frame, the very bytes of ``message``: one copy of it serves all clients.
+    """
     _check_numbers(message)
-    data = _encoder.encode(message)
-    if len(data) > STATION_MESSAGE_LIMIT:
-        raise ProtocolError(f"a message of {len(data)} bytes; the limit is {STATION_MESSAGE_LIMIT}")
-    return data
+    if isinstance(message, Plan):
+        frames = [_encoder.encode(msgspec.structs.replace(message, adapter=b"")), message.adapter]
+    else:
+        frames = [_encoder.encode(message)]
+    _check_size(sum(len(frame) for frame in frames), STATION_MESSAGE_LIMIT)
+    return frames
 
 
-def decode_from_station(data: bytes | memoryview) -> StationMessage:
+def decode_from_station(frames: Sequence[bytes | memoryview]) -> StationMessage:
     """Check and read a message of the base station. Raises ProtocolError, one line."""
-    message: StationMessage = _decode(data, _station_decoder, STATION_MESSAGE_LIMIT)
-    return message
+    if not 1 <= len(frames) <= 2:
+        raise ProtocolError(f"a message of {len(frames)} frames; one of the base station has one or two")
+    _check_size(sum(len(frame) for frame in frames), STATION_MESSAGE_LIMIT)
+    message: StationMessage = _decode(frames[0], _station_decoder)
+    if isinstance(message, Plan) != (len(frames) == 2) or (isinstance(message, Plan) and message.adapter):
+        raise ProtocolError("a message off the schema: a second frame is a plan's adapter, and nothing else")
+    return msgspec.structs.replace(message, adapter=bytes(frames[1])) if isinstance(message, Plan) else message
 
 
-def _decode(data: bytes | memoryview, decoder: msgspec.msgpack.Decoder[Any], limit: int) -> Any:
-    if len(data) > limit:
-        raise ProtocolError(f"a message of {len(data)} bytes; the limit is {limit}")
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise ProtocolError(f"a message of {size} bytes; the limit is {limit}")
+
+
+def _decode(data: bytes | memoryview, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
     try:
         message = decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -19,7 +19,17 @@ from protocol.control.codec import (
     encode_from_station,
 )
 from protocol.errors import ProtocolError
-from protocol.messages import CLIENT_MESSAGE_LIMIT, Encoded, Failed, Heartbeat, Hello, Plan, Sent
+from protocol.messages import (
+    CLIENT_MESSAGE_LIMIT,
+    STATION_MESSAGE_LIMIT,
+    Encoded,
+    Failed,
+    Finish,
+    Heartbeat,
+    Hello,
+    Plan,
+    Sent,
+)
 
 EXAMPLES = [
     Hello("a", "instance-1"),
@@ -119,9 +129,26 @@ def test_a_message_of_the_other_direction_is_refused():
     plan = Plan(1, b"adapter", None, 1.0)
     assert decode_from_station(encode_from_station(plan)) == plan
     with pytest.raises(ProtocolError):
-        decode_from_client(encode_from_station(plan))
+        decode_from_client(encode_from_station(plan)[0])
     with pytest.raises(ProtocolError):
-        decode_from_station(encode_from_client(READY))
+        decode_from_station([encode_from_client(READY)])
+
+
+def test_the_adapter_of_a_plan_is_sent_without_a_copy_and_counts_in_its_size():
+    adapter = bytes(1000)
+    header, frame = encode_from_station(Plan(1, adapter, None, 1.0))
+    assert frame is adapter
+    assert len(header) < 100
+    with pytest.raises(ProtocolError, match="the limit is"):
+        encode_from_station(Plan(1, bytes(STATION_MESSAGE_LIMIT), None, 1.0))
+
+
+def test_a_second_frame_is_a_plans_adapter_and_nothing_else():
+    (finish,), plan = encode_from_station(Finish()), encode_from_station(Plan(1, b"adapter", None, 1.0))
+    whole = msgspec.msgpack.encode(Plan(1, b"adapter", None, 1.0))
+    for frames in ([], [finish, b""], [finish, b"adapter"], plan[:1], [whole], [whole, b"adapter"], [*plan, b""]):
+        with pytest.raises(ProtocolError, match=r"frames|second frame"):
+            decode_from_station(frames)
 
 
 def test_the_base_station_cannot_send_nan():
