@@ -14,7 +14,7 @@ from typing import Protocol
 from edge_client.memory import RememberedRound, RoundMemory
 from edge_client.soft.compression import rank, sendable
 from edge_client.soft.encoding import encode, local_update, new_residual
-from edge_client.soft.importance import head_scale, update_energies
+from edge_client.soft.importance import Energies, additive_energy, head_scale, update_energies
 from edge_client.soft.ranking import Change, Ranking, error_curve
 from edge_client.soft.turned_residual import turned_residual
 from protocol.adapters import Adapter, adapter_from_bytes, zeros_like
@@ -92,12 +92,13 @@ class ClientRound:
         trained = self._trainer.train(base, plan.round_index)
         delta = local_update(base, trained.adapter, residual)
         reached(self._name, "trained", plan.round_index)
-        self._memory.remember(plan.round_index, base, delta)
+        if self._experiment.soft.residual == "on":
+            self._memory.remember(plan.round_index, base, delta)
         reached(self._name, "remembered", plan.round_index)
         sent = sendable(delta, self._frozen(plan.round_index))
         energies = update_energies(base, sent, self._trainer.scaling)
         kappa = head_scale(energies.lora, energies.head) if plan.kappa is None else plan.kappa
-        self._ranking = self._rank(base, sent, kappa)
+        self._ranking = self._rank(base, sent, kappa, energies.ranks)
         cosine_mean, cosine_worst = column_overlap(trained.adapter)
         return Ready(
             round_index=plan.round_index,
@@ -110,7 +111,7 @@ class ClientRound:
             exact_energy=energies.exact,
             cosine_mean=cosine_mean,
             cosine_worst=cosine_worst,
-            residual_energy=self._energy(base, residual, kappa) if residual else 0.0,
+            residual_energy=additive_energy(base, residual, self._trainer.scaling, kappa) if residual else 0.0,
             residual_lost=lost,
             residual_lost_energy=lost_energy,
             wall_s=time.monotonic() - started,
@@ -131,7 +132,8 @@ class ClientRound:
         started = time.monotonic()
         rng = random_stream(self._experiment.experiment.seed, "rounding", grant.round_index, self._name)
         update = encode(self._ranking, grant.budget_bits, rng)
-        self._memory.remember_file(grant.round_index, update.file)
+        if self._experiment.soft.residual == "on":
+            self._memory.remember_file(grant.round_index, update.file)
         fragments = self._cut(update.file, self._ranking.change.base)
         block_bytes = BLOCK_FORMATS[self._experiment.radio.codec].block_bytes
         tagger = FragmentTagger(self._fragment_key, self._run_id, grant.round_index, self._name, block_bytes)
@@ -172,19 +174,14 @@ class ClientRound:
         self._folded_round = round_index
         self._trainer.set_folded(self._folded)
 
-    def _rank(self, base: Adapter, delta: Adapter, kappa: float) -> Ranking:
+    def _rank(self, base: Adapter, delta: Adapter, kappa: float, rank_energies: Energies) -> Ranking:
         soft, seed = self._experiment.soft, self._experiment.experiment.seed
         change = Change(
             base, delta, scaling=self._trainer.scaling, kappa=kappa, quant_bits=soft.quant_bits,
             frozen=self._frozen(self._round_index), importance=soft.importance,
-            order_seed=derive_seed(seed, "component-order", self._round_index, self._name),
+            order_seed=derive_seed(seed, "component-order", self._round_index, self._name), rank_energies=rank_energies,
         )  # fmt: skip
         return rank(soft.compression, change)
-
-    def _energy(self, base: Adapter, delta: Adapter, kappa: float) -> float:
-        """Energy of ``delta`` as the error curve counts it."""
-        energies = update_energies(base, delta, self._trainer.scaling)
-        return energies.lora + kappa * energies.head
 
     def _residual(self, plan: Plan, base: Adapter) -> tuple[Adapter | None, bool, float]:
         """What the committed round left unsent, as a change of ``base``.
@@ -192,10 +189,7 @@ class ClientRound:
         With it: whether this client's memory of that round is gone, and the energy that ``base`` cannot hold.
         """
         committed = plan.committed
-        if self._experiment.soft.residual == "off":
-            self._memory.forget_before(plan.round_index)
-            return None, False, 0.0
-        if committed is None:
+        if committed is None or self._experiment.soft.residual == "off":
             return None, False, 0.0
         self._memory.forget_before(committed.round_index)
         remembered = self._memory.recall(committed.round_index)

@@ -6,7 +6,7 @@ squared. Head rows count ``kappa |delta|^2``. Source: ours; the norm-product ide
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -31,14 +31,23 @@ class UpdateEnergies:
     """Squared norm of the head's change, without kappa."""
     exact: float
     """Energy of the LoRA change with the cross terms between components."""
+    ranks: Energies = field(compare=False)
+    """Energy of every rank component; they add up to ``lora``."""
 
 
 def update_energies(base: Adapter, delta: Adapter, scaling: Scaling) -> UpdateEnergies:
     """Energies of ``delta`` on top of ``base``."""
     components = Components(base)
-    lora = float(_rank_energies(components, base, delta, scaling).sum())
+    ranks = _rank_energies(components, base, delta, scaling)
     head = float(head_energies(components, delta, kappa=1.0).sum())
-    return UpdateEnergies(lora, head, exact_energy(base, delta, scaling))
+    return UpdateEnergies(float(ranks.sum()), head, exact_energy(base, delta, scaling), ranks)
+
+
+def additive_energy(base: Adapter, delta: Adapter, scaling: Scaling, kappa: float) -> float:
+    """Energy of ``delta`` as the error curve counts it: LoRA without cross terms, and ``kappa`` times head."""
+    components = Components(base)
+    lora = float(_rank_energies(components, base, delta, scaling).sum())
+    return lora + kappa * float(head_energies(components, delta, kappa=1.0).sum())
 
 
 def head_scale(lora_energy: float, head_energy: float) -> float:
@@ -47,10 +56,15 @@ def head_scale(lora_energy: float, head_energy: float) -> float:
 
 
 def component_energies(
-    components: Components, base: Adapter, delta: Adapter, scaling: Scaling, kappa: float
+    components: Components, base: Adapter, delta: Adapter, scaling: Scaling, kappa: float, ranks: Energies | None = None
 ) -> Energies:
-    """Energy of every component's change: ``s^2 |b a - b0 a0|_F^2`` or ``kappa |delta row|^2``."""
-    return np.concatenate([_rank_energies(components, base, delta, scaling), head_energies(components, delta, kappa)])
+    """Energy of every component's change: ``s^2 |b a - b0 a0|_F^2`` or ``kappa |delta row|^2``.
+
+    ``ranks``: those of the rank components (``UpdateEnergies.ranks``), where they are known.
+    """
+    if ranks is None:
+        ranks = _rank_energies(components, base, delta, scaling)
+    return np.concatenate([ranks, head_energies(components, delta, kappa)])
 
 
 def product_norms(components: Components, base: Adapter, delta: Adapter, scaling: Scaling, kappa: float) -> Energies:
@@ -69,6 +83,8 @@ def rounding_energies(
 
     With independent zero-mean errors eb, ea: ``s^2 (E|eb|^2 |a|^2 + |b|^2 E|ea|^2 + E|eb|^2 E|ea|^2)``, exact.
     """
+    if quant_bits == 32:
+        return np.zeros(len(components))
     left = []
     for module in components.modules:
         b_error = rounding_variance(delta[module.b_name].T, 32 if components.frozen == "b" else quant_bits)

@@ -41,6 +41,8 @@ class Change:
     """What ``soft`` ranks by."""
     order_seed: int = 0
     """Decides the order of ``random-components``."""
+    rank_energies: Energies | None = None
+    """Of every rank component's change (``UpdateEnergies.ranks``), where they are known."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.soft.importance import component_energies, product_norms, rounding_energies
+from edge_client.soft.importance import Energies, component_energies, product_norms, rounding_energies
 from edge_client.soft.ranking import Change, Ranking, by_falling, rank_units, unit_bytes
 from protocol.random_streams import random_stream
 from protocol.update.components import Components
@@ -15,8 +15,11 @@ from protocol.update.records import ComponentLayout
 def rank_soft(change: Change) -> Ranking:
     """Components by falling importance per encoded bit; those that did not change are not sent."""
     layout = _layout(change)
-    measure = {"update-energy": component_energies, "product-norm": product_norms}[change.importance]
-    per_byte = measure(layout.components, change.base, change.delta, change.scaling, change.kappa) / unit_bytes(layout)
+    if change.importance == "product-norm":
+        measure = product_norms(layout.components, change.base, change.delta, change.scaling, change.kappa)
+    else:
+        measure = _energies(change, layout)
+    per_byte = measure / unit_bytes(layout)
     return _ranked(change, layout, by_falling(per_byte, _changed(change, layout)))
 
 
@@ -37,6 +40,11 @@ def _layout(change: Change) -> ComponentLayout:
     return ComponentLayout(Components(change.base, change.frozen), change.quant_bits)
 
 
+def _energies(change: Change, layout: ComponentLayout) -> Energies:
+    components, ranks = layout.components, change.rank_energies
+    return component_energies(components, change.base, change.delta, change.scaling, change.kappa, ranks)
+
+
 def _changed(change: Change, layout: ComponentLayout) -> NDArray[np.int64]:
     components = layout.components
     parts = (components.gather(change.delta, i) for i in range(len(components)))
@@ -47,12 +55,13 @@ def _ranked(
     change: Change, layout: ComponentLayout, order: NDArray[np.int64], *, all_or_nothing: bool = False
 ) -> Ranking:
     components = layout.components
-    counted = (components, change.base, change.delta, change.scaling, change.kappa)
 
     def write(unit: int, rng: np.random.Generator) -> tuple[bytes, int]:
         parts = components.gather(change.delta, unit)
         lora = sum(part.size for part in parts) if unit < layout.lora_units else 0
         return layout.write(unit, parts, rng), lora
 
-    energies, errors = component_energies(*counted), rounding_energies(*counted, change.quant_bits)
-    return rank_units(change, layout, order, energies, errors, write, all_or_nothing=all_or_nothing)
+    errors = rounding_energies(
+        components, change.base, change.delta, change.scaling, change.kappa, change.quant_bits
+    )  # fmt: skip
+    return rank_units(change, layout, order, _energies(change, layout), errors, write, all_or_nothing=all_or_nothing)
