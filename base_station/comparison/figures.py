@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from base_station.comparison.measures import RunCurve
+from base_station.comparison.measures import RunCurve, Yardstick
 from base_station.comparison.table import Comparison, MethodRow
 from base_station.report.drawing import INK, MUTED, Canvas, Picture, integer_ticks
 from base_station.report.palette import ClientStyle
@@ -31,8 +31,8 @@ def curves_figure(comparison: Comparison, styles: Styles) -> Picture | None:
         _band(rounds, styles[row.name], *_by_round(runs))
         _band(airtime, styles[row.name], *_by_airtime(runs))
     for axes in canvas.axes:
-        if comparison.target is not None:
-            axes.axhline(comparison.target, color=MUTED, linewidth=0.9, linestyle=":")
+        if comparison.yardstick.target is not None:
+            axes.axhline(comparison.yardstick.target, color=MUTED, linewidth=0.9, linestyle=":")
         axes.set_ylim(bottom=0)
     rounds.set(xlabel="round", ylabel="validation accuracy")
     airtime.set(xlabel="airtime, s")
@@ -94,7 +94,7 @@ def _dot(axes: Any, place: int, row: MethodRow, key: str, style: ClientStyle) ->
     cell = next(cell for cell in row.cells if cell.measure.key == key)
     if cell.mean is None:
         return
-    values = [value for run in row.runs if (value := run.values(None)[key]) is not None]
+    values = [value for run in row.runs if (value := run.values(Yardstick(None, None))[key]) is not None]
     axes.plot(values, [place] * len(values), ".", color=style.colour, alpha=0.45)
     half = 0.0 if math.isnan(cell.mean.low) else cell.mean.half_width
     axes.errorbar(cell.mean.mean, place, xerr=half, fmt=style.marker, color=style.colour, capsize=3)

@@ -11,6 +11,10 @@ from base_station.store.run_store import RunStore
 
 SMOOTHING_ROUNDS = 3
 """Validation accuracy is averaged over so many rounds before a target counts as reached (ours)."""
+PLATEAU_PARTS = 3
+"""The plateau rule (ours) looks at the last two of so many equal parts of a run."""
+PLATEAU_GAIN = 0.01
+"""A run has converged if its last part gained less than this over the part before."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ MEASURES = (
     Measure("accuracy", "Accuracy", "", share=True, digits=3),
     Measure("worst_client_accuracy", "Worst client", "", share=True, digits=3),
     Measure("macro_f1", "Macro-F1", "", share=True, digits=3),
+    Measure("plateau_accuracy", "Plateau", "", share=True, digits=3),
+    Measure("accuracy_at_airtime", "At equal airtime", "", share=True, digits=3),
     Measure("airtime_s", "Airtime", "s", share=False, digits=2),
     Measure("air_bits", "On air", "Mbit", share=False, digits=2, per=1e6),
     Measure("energy_j", "TX energy", "mJ", share=False, digits=2, per=1e-3),
@@ -39,7 +45,18 @@ MEASURES = (
     Measure("latency_s", "Mean latency", "s", share=False, digits=3),
     Measure("latency_over_budget", "Of the budget", "", share=False, digits=3),
 )
-"""In the order in which they are shown. Accuracy, worst client and macro-F1 are of the test texts."""
+"""In the order in which they are shown. Accuracy, worst client and macro-F1 are of the test texts, the others'
+accuracies of the validation texts."""
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What the runs of a comparison are measured at; None where it cannot be."""
+
+    target: float | None
+    """Validation accuracy to reach."""
+    airtime_s: float | None
+    """Airtime at which accuracies are compared."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +87,30 @@ class RunCurve:
         windows = (self.validation[max(0, t + 1 - SMOOTHING_ROUNDS) : t + 1] for t in range(len(self.validation)))
         return [sum(window) / len(window) for window in windows]
 
-    def values(self, target: float | None) -> dict[str, float | None]:
-        """Value of each measure by key; None where it is not known, or the ``target`` accuracy not reached."""
+    @property
+    def plateau(self) -> float | None:
+        """Mean validation accuracy of the last third, if it gained less than a point over the third before."""
+        part = len(self.validation) // PLATEAU_PARTS
+        if part == 0:
+            return None
+        last, before = (sum(p) / part for p in (self.validation[-part:], self.validation[-2 * part : -part]))
+        return last if last - before < PLATEAU_GAIN else None
+
+    def accuracy_at(self, airtime_s: float) -> float | None:
+        """Smoothed validation accuracy after the last round that ended within ``airtime_s``, None if none did."""
+        within = sum(spent <= airtime_s * (1.0 + 1e-9) for spent in self.airtime_s)
+        return self.smoothed[within - 1] if within else None
+
+    def values(self, yardstick: Yardstick) -> dict[str, float | None]:
+        """Value of each measure by key; None where it is not known, or the target accuracy not reached."""
+        target, airtime_s = yardstick.target, yardstick.airtime_s
         reached = None if target is None else next((t for t, v in enumerate(self.smoothed) if v >= target), None)
         return {
             "accuracy": self.accuracy,
             "worst_client_accuracy": self.worst_client_accuracy,
             "macro_f1": self.macro_f1,
+            "plateau_accuracy": self.plateau,
+            "accuracy_at_airtime": None if airtime_s is None else self.accuracy_at(airtime_s),
             "airtime_s": self.airtime_s[-1] if self.airtime_s else 0.0,
             "air_bits": float(self.air_bits),
             "energy_j": self.energy_j,

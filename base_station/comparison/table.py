@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from base_station.comparison.measures import MEASURES, Measure, RunCurve
+from base_station.comparison.measures import MEASURES, Measure, RunCurve, Yardstick
 from base_station.comparison.statistics import (
     EQUAL_POINTS,
     Interval,
@@ -46,11 +46,11 @@ class MethodRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All methods, compared with ``reference`` (a name); ``target`` is a validation accuracy, None without runs."""
+    """All methods, compared with ``reference`` (a name)."""
 
     name: str
     reference: str
-    target: float | None
+    yardstick: Yardstick
     rows: Sequence[MethodRow]
 
     @property
@@ -71,26 +71,43 @@ class Comparison:
 
 
 def compare(
-    name: str, methods: Mapping[str, Sequence[RunCurve]], reference: str | None = None, target: float | None = None
+    name: str,
+    methods: Mapping[str, Sequence[RunCurve]],
+    reference: str | None = None,
+    target: float | None = None,
+    airtime_s: float | None = None,
 ) -> Comparison:
-    """Compare methods; the reference is the first unless named. Raises ConfigurationError for an unknown one."""
+    """Compare methods; the reference is the first unless named. Raises ConfigurationError for an unknown one.
+
+    ``target`` is a validation accuracy and ``airtime_s`` the airtime at which accuracies are compared; without them
+    what the reference ends with, less a point, and the least that any run took.
+    """
     known = list(methods)
     chosen = reference if reference is not None else known[0]
     if chosen not in methods:
         raise ConfigurationError(f"no method '{chosen}' to compare with; there are: {', '.join(known)}")
-    aim = default_target(methods[chosen]) if target is None else target
-    values = {method: {run.seed: run.values(aim) for run in runs} for method, runs in methods.items()}
+    everything = [run for runs in methods.values() for run in runs]
+    yardstick = Yardstick(
+        default_target(methods[chosen]) if target is None else target,
+        least_airtime_s(everything) if airtime_s is None else airtime_s,
+    )
+    values = {method: {run.seed: run.values(yardstick) for run in runs} for method, runs in methods.items()}
     rows = [
         MethodRow(method, runs, [_cell(m, values[method], values[chosen], method == chosen) for m in MEASURES])
         for method, runs in methods.items()
     ]
-    return Comparison(name, chosen, aim, rows)
+    return Comparison(name, chosen, yardstick, rows)
 
 
 def default_target(runs: Sequence[RunCurve]) -> float | None:
     """Validation accuracy these runs end with, less one point; None if they have no round."""
     ends = [run.smoothed[-1] for run in runs if run.validation]
     return math.fsum(ends) / len(ends) - BELOW_REFERENCE if ends else None
+
+
+def least_airtime_s(runs: Sequence[RunCurve]) -> float | None:
+    """The airtime that every run took at least; None if they have no round."""
+    return min((run.airtime_s[-1] for run in runs if run.airtime_s), default=None)
 
 
 Values = Mapping[int, Mapping[str, float | None]]

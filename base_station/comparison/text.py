@@ -13,7 +13,8 @@ from base_station.store.export import write_csv
 from protocol.files import write_atomically
 
 DASH = "–"
-_TARGETS = ("rounds_to_target", "airtime_to_target_s")
+_COUNTED = ("rounds_to_target", "airtime_to_target_s", "plateau_accuracy")
+"""Measures that a run may not reach: how many did is told even if none."""
 _LATEX = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
           "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}  # fmt: skip
 
@@ -26,7 +27,7 @@ def headings() -> list[str]:
 def mean_text(cell: Cell) -> str:
     """``0.712 ± 0.010`` and, where some runs have no value, how many have."""
     if cell.mean is None:
-        return DASH if cell.measure.key not in _TARGETS else f"{DASH} (0 of {cell.runs})"
+        return DASH if cell.measure.key not in _COUNTED else f"{DASH} (0 of {cell.runs})"
     text = f"{cell.mean.mean / cell.measure.per:.{cell.measure.digits}f}"
     if not math.isnan(cell.mean.low):
         text += f" ± {cell.mean.half_width / cell.measure.per:.{cell.measure.digits}f}"
@@ -54,9 +55,11 @@ def _ratio(interval: Interval) -> str:
 
 def captions(comparison: Comparison) -> list[str]:
     """How the two tables are to be read."""
-    target = "" if comparison.target is None else f" Target: {comparison.target:.3f} on validation texts."
+    yardstick = comparison.yardstick
+    target = "" if yardstick.target is None else f" Target: {yardstick.target:.3f} on validation texts."
+    airtime = "" if yardstick.airtime_s is None else f" Equal airtime: {yardstick.airtime_s:.2f} s."
     return [
-        f"Mean over seeds ± half the 95 % interval.{target}",
+        f"Mean over seeds ± half the 95 % interval.{target}{airtime}",
         f"Against {comparison.reference}, paired by seed: differences in points, costs as ratios, 95 % intervals. "
         "“equal” only within ±1 point; “open”: more seeds are needed.",
     ]
@@ -68,7 +71,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         {
             "name": row.name,
             "runs": [
-                {"run_dir": str(run.directory), "seed": run.seed, "iq": run.iq, **run.values(comparison.target)}
+                {"run_dir": str(run.directory), "seed": run.seed, "iq": run.iq, **run.values(comparison.yardstick)}
                 for run in row.runs
             ],
             "measures": {cell.measure.key: _plain(cell) for cell in row.cells},
@@ -76,8 +79,8 @@ def document(comparison: Comparison) -> dict[str, Any]:
         for row in comparison.rows
     ]
     return {
-        "name": comparison.name, "reference": comparison.reference, "target_accuracy": comparison.target,
-        "methods": methods, "remarks": comparison.remarks,
+        "name": comparison.name, "reference": comparison.reference, "target_accuracy": comparison.yardstick.target,
+        "equal_airtime_s": comparison.yardstick.airtime_s, "methods": methods, "remarks": comparison.remarks,
     }  # fmt: skip
 
 
@@ -124,7 +127,7 @@ def write_tables(comparison: Comparison, directory: Path) -> list[Path]:
     ]  # fmt: skip
     runs = [
         [row.name, run.seed, run.directory.name, "yes" if run.iq else "no", run.sparsity,
-         *run.values(comparison.target).values()]
+         *run.values(comparison.yardstick).values()]
         for row in comparison.rows for run in row.runs
     ]  # fmt: skip
     keys = ["method", "seed", "run", "iq", "sparsity", *(m.key for m in MEASURES)]

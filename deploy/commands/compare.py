@@ -47,6 +47,10 @@ def add_parser(subparsers: Any) -> None:
         "--target", metavar="ACCURACY", type=float,
         help="validation accuracy whose rounds and airtime are told (the reference's last, less a point)",
     )  # fmt: skip
+    parser.add_argument(
+        "--airtime", metavar="S", type=float,
+        help="airtime in seconds at which accuracies are compared (the least that any run took)",
+    )  # fmt: skip
     parser.add_argument("--jobs", metavar="N", type=int, help="runs at a time on this machine (one per two cores)")
     parser.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster instead: its address, auto or local")
     parser.add_argument("--out", metavar="DIR", type=Path, help="directory of runs, tables and page (runs/NAME)")
@@ -59,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.target is not None and not 0.0 < args.target < 1.0:
         raise ConfigurationError(f"--target {args.target:g}: must lie between 0 and 1")
+    if args.airtime is not None and not args.airtime > 0.0:
+        raise ConfigurationError(f"--airtime {args.airtime:g}: must be above 0")
     if args.jobs is not None and args.jobs < 1:
         raise ConfigurationError(f"--jobs {args.jobs}: must be at least 1")
     out = args.out if args.out is not None else default_out(args.sources, RUNS)
@@ -67,7 +73,11 @@ def run(args: argparse.Namespace) -> int:
     if reference is not None and reference not in plan.methods:
         raise ConfigurationError(f"no method '{reference}' to compare with; there are: {', '.join(plan.methods)}")
     problems = _run_missing(plan, args, out)
-    comparison = _compare(plan, reference, plan.target if args.target is None else args.target)
+    comparison = _compare(
+        plan, reference,
+        plan.target if args.target is None else args.target,
+        plan.equal_airtime_s if args.airtime is None else args.airtime,
+    )  # fmt: skip
     if comparison is not None:
         written = _write(comparison, out)
         _show(comparison, written, args.json)
@@ -122,7 +132,9 @@ def _outcomes(
     return make_runs(missing, default_jobs() if args.jobs is None else args.jobs, display.look, _PROGRESS_S)
 
 
-def _compare(plan: Plan, reference: str | None, target: float | None) -> Comparison | None:
+def _compare(
+    plan: Plan, reference: str | None, target: float | None, airtime_s: float | None
+) -> Comparison | None:
     """Compare what is there; None if nothing is."""
     from base_station.comparison.measures import read_curve
     from base_station.comparison.table import compare
@@ -133,7 +145,7 @@ def _compare(plan: Plan, reference: str | None, target: float | None) -> Compari
     present = {method: runs for method, runs in there.items() if runs}
     if not present:
         return None
-    return compare(plan.name, present, reference if reference in present else None, target)
+    return compare(plan.name, present, reference if reference in present else None, target, airtime_s)
 
 
 def _write(comparison: Comparison, out: Path) -> list[Path]:

@@ -65,6 +65,7 @@ class Plan:
     runs: Sequence[PlannedRun]
     reference: str | None = None
     target: float | None = None
+    equal_airtime_s: float | None = None
 
     @property
     def methods(self) -> dict[str, list[PlannedRun]]:
@@ -118,7 +119,7 @@ def _of_sweep(path: Path, overrides: Sequence[str], seeds: Sequence[int] | None,
         for experiment in _seeded(base, settings, overrides, sweep.sweep.seeds if seeds is None else seeds)
     ]
     table = sweep.sweep
-    return _checked(Plan(table.name, runs, table.reference, table.target_accuracy))
+    return _checked(Plan(table.name, runs, table.reference, table.target_accuracy, table.equal_airtime_s))
 
 
 def _checked(plan: Plan) -> Plan:

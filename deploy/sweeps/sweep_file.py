@@ -31,6 +31,8 @@ class SweepTable(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """Method the others are compared with; default: the first."""
     target_accuracy: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
     """Validation accuracy whose rounds and airtime are reported; default: the reference's last, less a point."""
+    equal_airtime_s: Annotated[float, Meta(gt=0.0)] | None = None
+    """Airtime at which accuracies are compared; default: the least that any run took."""
 
 
 class MethodTable(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):

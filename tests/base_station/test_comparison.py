@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from base_station.comparison import terminal
-from base_station.comparison.measures import MEASURES, RunCurve, read_curve
+from base_station.comparison.measures import MEASURES, RunCurve, Yardstick, read_curve
 from base_station.comparison.page import write_page
 from base_station.comparison.statistics import mean_interval, paired_difference, paired_ratio, verdict
 from base_station.comparison.table import compare
@@ -101,13 +101,30 @@ def test_methods_are_compared_with_the_reference_over_common_seeds():
 def test_the_target_is_reached_where_the_mean_of_three_rounds_reaches_it():
     run = curve(validation=(0.0, 0.6, 0.6, 0.6, 0.9), airtime_s=5.0)
     assert run.smoothed == pytest.approx([0.0, 0.3, 0.4, 0.6, 0.7])
-    assert run.values(0.59)["rounds_to_target"] == 4.0
-    assert run.values(0.59)["airtime_to_target_s"] == pytest.approx(4.0)
-    assert run.values(0.8)["rounds_to_target"] is None
-    assert list(run.values(None)) == [m.key for m in MEASURES]
+    assert run.values(Yardstick(0.59, None))["rounds_to_target"] == 4.0
+    assert run.values(Yardstick(0.59, None))["airtime_to_target_s"] == pytest.approx(4.0)
+    assert run.values(Yardstick(0.8, None))["rounds_to_target"] is None
+    assert list(run.values(Yardstick(None, None))) == [m.key for m in MEASURES]
     comparison = compare("x", {"a": [run]})
-    assert comparison.target == pytest.approx(0.69)
+    assert comparison.yardstick.target == pytest.approx(0.69)
     assert cell(comparison, "a", "rounds_to_target").mean.mean == 5.0
+
+
+def test_accuracies_are_compared_at_the_airtime_that_every_run_took():
+    frugal = curve(validation=(0.3, 0.6, 0.6), airtime_s=3.0)
+    dense = curve(validation=(0.6, 0.8, 0.9, 0.9), airtime_s=8.0)
+    comparison = compare("x", {"dense": [dense], "frugal": [frugal]})
+    assert comparison.yardstick.airtime_s == 3.0
+    assert cell(comparison, "dense", "accuracy_at_airtime").mean.mean == pytest.approx(0.6)  # after its first round
+    assert cell(comparison, "frugal", "accuracy_at_airtime").mean.mean == pytest.approx(0.5)
+    assert cell(compare("x", {"dense": [dense]}, airtime_s=5.0), "dense", "accuracy_at_airtime").mean.mean == 0.7
+    assert dense.accuracy_at(1.9) is None
+
+
+def test_a_run_has_a_plateau_once_a_third_of_it_gains_less_than_a_point():
+    assert curve(validation=(0.1, 0.2, 0.69, 0.7, 0.70, 0.706)).plateau == pytest.approx(0.703)
+    assert curve(validation=(0.1, 0.2, 0.69, 0.7, 0.70, 0.720)).plateau is None
+    assert curve(validation=(0.5, 0.5)).plateau is None
 
 
 def test_a_run_is_read_as_its_database_has_it(tmp_path):

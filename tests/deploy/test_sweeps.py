@@ -29,6 +29,7 @@ base = "lab.toml"
 seeds = [1, 2, 3]
 reference = "frozen quant_bits 8"
 target_accuracy = 0.5
+equal_airtime_s = 3.0
 [[methods]]
 name = "soft"
 [[methods]]
@@ -55,7 +56,7 @@ def test_a_sweep_is_every_method_with_every_value_under_every_seed(folder):
     assert {run.experiment.training.local_steps for run in plan.runs} == {3}
     frozen = plan.methods["frozen quant_bits 8"][0].experiment
     assert (frozen.training.aggregation, frozen.soft.quant_bits) == ("freeze-a", 8)
-    assert (plan.reference, plan.target) == ("frozen quant_bits 8", 0.5)
+    assert (plan.reference, plan.target, plan.equal_airtime_s) == ("frozen quant_bits 8", 0.5, 3.0)
     assert len({run.directory for run in plan.runs}) == 12
     seeded = make_plan([folder / "sweep.toml"], [], [7], folder / "out")
     assert [run.seed for run in seeded.runs] == [7] * 4
@@ -111,6 +112,7 @@ def test_a_wrong_sweep_is_refused_by_name(folder, capsys, old, new, said):
         (["--seeds", "1,x"], "--seeds 1,x: must be whole numbers"),
         (["--seeds", "1,1"], "each only once"),
         (["--target", "60"], "--target 60: must lie between 0 and 1"),
+        (["--airtime", "0"], "--airtime 0: must be above 0"),
         (["--jobs", "0"], "--jobs 0: must be at least 1"),
         (["--reference", "x"], "no method 'x' to compare with; there are: fake"),
     ],
