@@ -44,6 +44,8 @@ MEASURES = (
     Measure("airtime_to_target_s", "Airtime to target", "s", share=False, digits=2),
     Measure("latency_s", "Mean latency", "s", share=False, digits=3),
     Measure("latency_over_budget", "Of the budget", "", share=False, digits=3),
+    Measure("sparsity", "Sparsity", "", share=True, digits=3),
+    Measure("cosine", "Worst |cosine|", "", share=True, digits=3),
 )
 """In the order in which they are shown. Accuracy, worst client and macro-F1 are of the test texts, the others'
 accuracies of the validation texts."""
@@ -80,6 +82,9 @@ class RunCurve:
     latency_s: float | None
     latency_budget_s: float
     sparsity: float | None
+    """Mean share of an update's values that stayed unsent."""
+    cosine: float | None
+    """Largest |cosine| between rank components of a factor: mean over factors, clients and rounds, after training."""
 
     @property
     def smoothed(self) -> list[float]:
@@ -118,6 +123,8 @@ class RunCurve:
             "airtime_to_target_s": None if reached is None else self.airtime_s[reached],
             "latency_s": self.latency_s,
             "latency_over_budget": None if self.latency_s is None else self.latency_s / self.latency_budget_s,
+            "sparsity": self.sparsity,
+            "cosine": self.cosine,
         }
 
 
@@ -127,7 +134,9 @@ def read_curve(directory: Path) -> RunCurve:
         experiment = store.experiment
         rounds = store.query("SELECT accuracy, airtime_s, air_bits FROM rounds ORDER BY round_index")
         energy_j = store.query("SELECT TOTAL(transmit_energy_j) FROM client_rounds")[0][0]
-        latency_s, sparsity = store.query("SELECT AVG(latency_s), AVG(sparsity) FROM client_rounds WHERE weight > 0")[0]
+        latency_s, sparsity, cosine = store.query(
+            "SELECT AVG(latency_s), AVG(sparsity), AVG(cosine_mean) FROM client_rounds WHERE weight > 0"
+        )[0]
         return RunCurve(
             directory=directory,
             seed=experiment.experiment.seed,
@@ -143,4 +152,5 @@ def read_curve(directory: Path) -> RunCurve:
             latency_s=latency_s,
             latency_budget_s=experiment.tsfa.latency_budget_s,
             sparsity=sparsity,
+            cosine=cosine,
         )

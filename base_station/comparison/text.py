@@ -126,11 +126,11 @@ def write_tables(comparison: Comparison, directory: Path) -> list[Path]:
         for row in comparison.rows for cell in row.cells
     ]  # fmt: skip
     runs = [
-        [row.name, run.seed, run.directory.name, "yes" if run.iq else "no", run.sparsity,
+        [row.name, run.seed, run.directory.name, "yes" if run.iq else "no",
          *run.values(comparison.yardstick).values()]
         for row in comparison.rows for run in row.runs
     ]  # fmt: skip
-    keys = ["method", "seed", "run", "iq", "sparsity", *(m.key for m in MEASURES)]
+    keys = ["method", "seed", "run", "iq", *(m.key for m in MEASURES)]
     return [
         write_csv(directory / "methods.csv", columns, methods),
         write_csv(directory / "runs.csv", keys, runs),

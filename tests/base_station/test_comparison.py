@@ -28,7 +28,8 @@ def curve(seed=1, accuracy=0.7, airtime_s=2.0, validation=(0.1, 0.4, 0.7), **val
         "directory": Path(f"runs/x-seed{seed}"), "seed": seed, "iq": True, "version": "abc", "accuracy": accuracy,
         "worst_client_accuracy": 0.5, "macro_f1": 0.6, "validation": list(validation),
         "airtime_s": [airtime_s * (t + 1) / rounds for t in range(rounds)], "air_bits": 1_000_000, "energy_j": 0.02,
-        "latency_s": 4.0, "latency_budget_s": 5.0, "sparsity": 0.5, **values,
+        "latency_s": 4.0, "latency_budget_s": 5.0, "sparsity": 0.5,
+        "cosine": 0.1, **values,
     })  # fmt: skip
 
 
@@ -136,6 +137,8 @@ def test_a_run_is_read_as_its_database_has_it(tmp_path):
     assert run.airtime_s[-1] == pytest.approx(sum(r.airtime_s for r in rounds))
     assert run.air_bits == sum(r.air_bits for r in rounds)
     assert run.latency_s == pytest.approx(np.mean([c.latency_s for c in clients]))
+    assert run.sparsity == pytest.approx(np.mean([c.sparsity for c in clients]))
+    assert run.cosine == pytest.approx(np.mean([c.cosine_mean for c in clients]))
     assert run.energy_j == pytest.approx(sum(c.transmit_energy_j for c in clients))
     assert run.version == "0123456789ab"
 
