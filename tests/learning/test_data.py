@@ -164,7 +164,7 @@ def test_a_missing_or_foreign_archive_is_named(monkeypatch, tmp_path):
 def test_unknown_sources_name_the_known_ones():
     with pytest.raises(DataError, match=r"unknown data 'imdb'; known: 20newsgroups"):
         load_dataset(experiment(source="imdb"))
-    with pytest.raises(DataError, match=r"unknown model 'gpt'; known: minilm-l6, local"):
+    with pytest.raises(DataError, match=r"unknown model 'gpt'; known: minilm-l6, dinov2-small, smollm2-135m, local"):
         assets.model_directory(ModelTable(source="gpt"))
 
 
