@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 from base_station.aggregation import Aggregate, Contribution
 from base_station.allocation.rules import allocate
@@ -23,7 +24,7 @@ from base_station.tsfa.energies import scale_energies
 from base_station.tsfa.problem import Allocation, ClientAllocation, ClientInstance, Instance
 from base_station.uplink import Uplink
 from base_station.windows import WindowRunner
-from protocol.adapters import Adapter, absurd_value, adapter_to_bytes, zeros_like
+from protocol.adapters import Adapter, absurd_value, adapter_digest, adapter_to_bytes, zeros_like
 from protocol.errors import UpdateFileError
 from protocol.folding import Folded, with_folded
 from protocol.messages import Encoded, GrantBits, Plan, Ready
@@ -211,6 +212,7 @@ class StationRound:
                 quant_bits=self.lab.experiment.soft.quant_bits,
                 frozen=self.lab.experiment.training.frozen(self.index),
                 layout=LAYOUT_OF[self.lab.experiment.soft.compression],
+                base_digest=self._digest,
             )
             problem = absurd_value(update.delta)
         except UpdateFileError as error:
@@ -233,6 +235,10 @@ class StationRound:
         reached("base-station", "committed", self.index)
         self.lab.progress.round_done(record, clients)
         return state, aggregate.adapter
+
+    @cached_property
+    def _digest(self) -> bytes:
+        return adapter_digest(self.adapter)
 
     @property
     def _folded(self) -> Folded:
