@@ -22,16 +22,18 @@ from radio.numerology import Numerology
 
 @dataclass(frozen=True)
 class Verdict:
-    """How good a global adapter is on a set of texts."""
+    """How good a global adapter is on a set of samples."""
 
     loss: float
     accuracy: float
-    macro_f1: float
+    macro_f1: float | None
+    """None for a language model."""
     interval: tuple[float, float]
     """95 % confidence interval of the accuracy."""
     client_accuracy: Mapping[str, float]
     """Accuracy on each client's own label mix."""
     texts: int
+    """Samples judged, images too."""
 
 
 class Evaluator(Protocol):

@@ -24,9 +24,10 @@ from base_station.store.provenance import provenance
 from base_station.store.run_store import RunStore
 from base_station.store.summary import accuracy_so_far, closing_lines, summary
 from base_station.tsfa.queues import feasibility
-from learning.data import Dataset, load_dataset
+from learning.data import load_dataset
 from learning.device import DeviceProfile, compute_s
-from learning.partition import Partition, partition_texts
+from learning.partition import Partition, partition_samples
+from learning.samples import Dataset
 from protocol.adapters import Adapter, adapter_from_bytes, dense_bits
 from protocol.configuration import Experiment
 from protocol.control import StationControl
@@ -62,7 +63,7 @@ def run_base_station(
     RadioError, AddressInUseError, and PeerLostError when no client is left.
     """  # fmt: skip
     dataset = load_dataset(experiment)
-    partition = partition_texts(experiment, dataset.train)
+    partition = partition_samples(experiment, dataset.train)
     with ExitStack() as stack:
         # Addresses and model first: a run that cannot listen or load leaves no run directory behind.
         control = StationControl(experiment.clients.control_address, keys.pair, keys.clients)
@@ -147,7 +148,7 @@ def _insist_on_clients(lab: Lab) -> None:
 def _compute_times(experiment: Experiment, store: RunStore) -> dict[str, float]:
     """Model time of each client's local training, by the run's device profile."""
     profile = msgspec.convert(store.manifest["device"], DeviceProfile)
-    training, tokens = experiment.training, experiment.model.max_tokens
+    training, tokens = experiment.training, experiment.model.sample_tokens
     return {
         m.name: compute_s(profile, training.local_steps, training.batch_size, tokens, m.compute_scale)
         for m in experiment.clients.members
@@ -198,6 +199,7 @@ def _close(lab: Lab, adapter: Adapter) -> dict[str, Any]:
     """The test set, once; then the summary, the report, and word to the clients."""
     lab.progress.stage(lab.experiment.experiment.rounds, "test")
     verdict = lab.evaluator.test(adapter)
+    lab.store.set_fact("final_loss", verdict.loss)
     lab.store.set_fact("final_accuracy", verdict.accuracy)
     lab.store.set_fact("final_accuracy_interval", list(verdict.interval))
     lab.store.set_fact("final_macro_f1", verdict.macro_f1)

@@ -16,15 +16,14 @@ def device_profile(experiment: Experiment) -> DeviceProfile:
 
 
 def _measure(experiment: Experiment) -> DeviceProfile:
-    """Time a few training steps of the experiment's model on its longest texts."""
+    """Time a few training steps of the experiment's model on its longest samples."""
     from learning.data import load_dataset
     from learning.device import measure_here
     from learning.model import build_model, configure_torch
-    from learning.tokens import tokenise
 
     configure_torch(experiment.training.threads)
     dataset = load_dataset(experiment)
-    texts = dataset.train.first(8 * experiment.training.batch_size)
+    samples = dataset.train.first(8 * experiment.training.batch_size)
     model = build_model(experiment, len(dataset.class_names))
-    tokens = tokenise(model.directory, texts.texts, experiment.model.max_tokens)
-    return measure_here(model, tokens, texts.labels, experiment.training, experiment.model.max_tokens)
+    inputs = model.task.encode(samples.contents, model.directory, experiment.model)
+    return measure_here(model, inputs, samples.labels, experiment.training, experiment.model.sample_tokens)

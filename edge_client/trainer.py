@@ -6,11 +6,11 @@ from functools import cached_property
 
 from edge_client.round import Trained
 from edge_client.training import train_local
-from learning.data import Dataset, load_dataset
+from learning.data import load_dataset
 from learning.device import DeviceProfile, compute_s
 from learning.model import AdaptedModel, build_model, configure_torch
-from learning.partition import Partition, partition_texts
-from learning.tokens import tokenise
+from learning.partition import Partition, partition_samples
+from learning.samples import Dataset
 from protocol.adapters import Adapter
 from protocol.configuration import Experiment
 from protocol.folding import Folded
@@ -24,13 +24,13 @@ class SharedModel:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The experiment's texts."""
+        """The experiment's samples."""
         return load_dataset(self.experiment)
 
     @cached_property
     def partition(self) -> Partition:
-        """Which texts are whose."""
-        return partition_texts(self.experiment, self.dataset.train)
+        """Which samples are whose."""
+        return partition_samples(self.experiment, self.dataset.train)
 
     @cached_property
     def model(self) -> AdaptedModel:
@@ -40,20 +40,20 @@ class SharedModel:
 
 
 class LocalTrainer:
-    """Trains one client; its texts are tokenised once."""
+    """Trains one client; its samples are made into inputs once."""
 
     def __init__(self, name: str, experiment: Experiment, device: DeviceProfile, shared: SharedModel) -> None:
-        texts = shared.dataset.train.take(shared.partition.indices[name])
+        own = shared.dataset.train.take(shared.partition.indices[name])
         self._name = name
         self._experiment = experiment
         self._model = shared.model
-        self._labels = texts.labels
-        self._tokens = tokenise(shared.model.directory, texts.texts, experiment.model.max_tokens)
-        self.samples = len(texts)
+        self._labels = own.labels
+        self._inputs = shared.model.task.encode(own.contents, shared.model.directory, experiment.model)
+        self.samples = len(own)
         self.scaling = shared.model.scaling
         training = experiment.training
         self._compute_s = compute_s(
-            device, training.local_steps, training.batch_size, experiment.model.max_tokens,
+            device, training.local_steps, training.batch_size, experiment.model.sample_tokens,
             experiment.member(name).compute_scale,
         )  # fmt: skip
 
@@ -65,7 +65,7 @@ class LocalTrainer:
         """The round's local steps from ``adapter``."""
         experiment = self._experiment
         update = train_local(
-            self._model, adapter, self._tokens, self._labels, experiment.training,
+            self._model, adapter, self._inputs, self._labels, experiment.training,
             experiment.soft.orthogonality_weight, round_index, self._name, experiment.experiment.seed,
         )  # fmt: skip
         return Trained(update.trained, update.loss, self._compute_s)

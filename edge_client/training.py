@@ -1,6 +1,6 @@
-"""Local training: a few AdamW steps from the global adapter on the client's own texts.
+"""Local training: a few AdamW steps from the global adapter on the client's own samples.
 
-Everything random (which texts, dropout) is keyed by seed, round and client, and no optimiser
+Everything random (which samples, dropout) is keyed by seed, round and client, and no optimiser
 state crosses rounds, so a round can be replayed bit for bit with the same number of threads.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_client.orthogonality import orthogonality_term
 from learning.model import AdaptedModel
-from learning.tokens import Tokens
+from learning.tasks import Inputs
 from protocol.adapters import A_SUFFIX, Adapter, is_lora
 from protocol.configuration import TrainingTable
 from protocol.random_streams import derive_seed, random_stream
@@ -36,7 +36,7 @@ class LocalUpdate:
 def train_local(
     model: AdaptedModel,
     adapter: Adapter,
-    tokens: Tokens,
+    inputs: Inputs,
     labels: NDArray[np.int64],
     training: TrainingTable,
     orthogonality_weight: float,
@@ -44,20 +44,20 @@ def train_local(
     client: str,
     seed: int,
 ) -> LocalUpdate:
-    """Train ``model`` from ``adapter`` on a client's texts; ``tokens`` and ``labels`` are its own.
+    """Train ``model`` from ``adapter`` on a client's samples; ``inputs`` and ``labels`` are its own.
 
-    The loss is cross-entropy plus ``orthogonality_weight`` times the orthogonality term over the trained factors;
+    The loss is the task's plus ``orthogonality_weight`` times the orthogonality term over the trained factors;
     the aggregation and the round say which these are.
     """
     started = time.perf_counter()
     model.set_adapter(adapter)
     model.freeze(training.frozen(round_index))
     step = _Step(model, training, orthogonality_weight)
-    batches = _batches(len(tokens), training, random_stream(seed, "batches", round_index, client))
+    batches = _batches(len(inputs), training, random_stream(seed, "batches", round_index, client))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "dropout", round_index, client) % 2**63)
         _set_lora_dropout(model, active=True)
-        losses = [step.take(tokens.batch(batch), torch.from_numpy(labels[batch])) for batch in batches]
+        losses = [step.take(inputs.batch(batch), torch.from_numpy(labels[batch])) for batch in batches]
         _set_lora_dropout(model, active=False)
     return LocalUpdate(model.get_adapter(), float(np.mean(losses)), len(losses), time.perf_counter() - started)
 
@@ -72,9 +72,9 @@ class _Step:
         trained = [parameter for parameter in model.parameters.values() if parameter.requires_grad]
         self._optimiser = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
 
-    def take(self, texts: tuple[torch.Tensor, torch.Tensor], target: torch.Tensor) -> float:
+    def take(self, batch: tuple[torch.Tensor, ...], target: torch.Tensor) -> float:
         """Task loss before the step, nats."""
-        task = torch.nn.functional.cross_entropy(self._model.logits(*texts), target)
+        task = self._model.loss(batch, target)
         loss = task + self._weight * orthogonality_term(self._factors) if self._factors else task
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -83,7 +83,7 @@ class _Step:
 
 
 def _batches(count: int, training: TrainingTable, stream: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """``local_steps`` batches without repetition until the texts run out, then from a new order."""
+    """``local_steps`` batches without repetition until the samples run out, then from a new order."""
     size = min(training.batch_size, count)
     order = stream.permutation(count)
     for _ in range(training.local_steps):

@@ -1,64 +1,32 @@
-"""Labelled texts: the shipped data sets and tables of one's own, split into train, validation and test.
+"""The samples of an experiment: the shipped data sets and tables of one's own, split into train, validation and test.
 
 The split is a function of the experiment alone, so the base station and every client compute the
-same one. Validation texts are taken out of the training texts before they are dealt to clients and
+same one. Validation samples are taken out of the training samples before they are dealt to clients and
 are used by the base station only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learning.assets import ARCHIVES, TABLES, locate, locate_archive
+from learning.images import FASHION_CLASSES, read_fashion_mnist
+from learning.samples import Dataset, Samples
 from learning.tables import Rows, read_rows
 from learning.vader import DOMAINS, read_vader
 from protocol.configuration import DataTable, Experiment
 from protocol.errors import DataError
 from protocol.random_streams import random_stream
+from protocol.schemes import IMAGE_DATA
 
 HELD_OUT_TEST_FRACTION = 0.2
 """Share of the texts that become test texts where the data have no test part of their own (ours)."""
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Texts with labels; ``groups`` names the natural owner of each text where the data has one.
-
-    ``sources`` names what each text was taken from where several are from one: these stay in one split.
-    """
-
-    texts: tuple[str, ...]
-    labels: NDArray[np.int64]
-    groups: tuple[str, ...] | None = None
-    sources: tuple[str, ...] | None = None
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def take(self, indices: NDArray[np.int64]) -> Texts:
-        """The texts at ``indices``, in that order."""
-        groups = None if self.groups is None else tuple(self.groups[i] for i in indices)
-        sources = None if self.sources is None else tuple(self.sources[i] for i in indices)
-        return Texts(tuple(self.texts[i] for i in indices), self.labels[indices], groups, sources)
-
-    def first(self, count: int) -> Texts:
-        """At most ``count`` texts from the start (splits are in random order, so any prefix is fair)."""
-        return self.take(np.arange(min(count, len(self)), dtype=np.int64))
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """The three splits of one classification task; labels index ``class_names``."""
-
-    class_names: tuple[str, ...]
-    train: Texts
-    validation: Texts
-    test: Texts
+UNLABELLED = "text"
+"""The one class of texts that a language model learns from."""
 
 
 def load_dataset(experiment: Experiment) -> Dataset:
@@ -68,36 +36,50 @@ def load_dataset(experiment: Experiment) -> Dataset:
     a shipped data set is not installed.
     """
     seed, table = experiment.experiment.seed, experiment.data
-    train_rows, test_rows = _read(table, seed)
-    class_names = _class_names(train_rows.labels)
-    if len(class_names) < 2:
-        raise DataError(f"data: {_origin(table)} holds one class only ('{class_names[0]}')")
-    pool = _numbered(train_rows, class_names, _origin(table))
-    test = _numbered(test_rows, class_names, table.test_path or _origin(table))
+    if table.source in IMAGE_DATA:
+        class_names, pool, test = FASHION_CLASSES, *read_fashion_mnist(table.path)
+    else:
+        class_names, pool, test = _texts(table, seed, labelled=experiment.model.learns != "language-modelling")
     train, validation = _split(pool, table.validation_fraction, seed, "validation")
     order = random_stream(seed, "test-order").permutation(len(test))
     return Dataset(class_names, train, validation, test.take(order))
+
+
+def _texts(table: DataTable, seed: int, labelled: bool) -> tuple[tuple[str, ...], Samples, Samples]:
+    """Class names, and texts for training and for the test."""
+    train_rows, test_rows = _read(table, seed, labelled)
+    class_names = _class_names(train_rows.labels)
+    if labelled and len(class_names) < 2:
+        raise DataError(f"data: {_origin(table)} holds one class only ('{class_names[0]}')")
+    pool = _numbered(train_rows, class_names, _origin(table))
+    return class_names, pool, _numbered(test_rows, class_names, table.test_path or _origin(table))
 
 
 def _origin(table: DataTable) -> str:
     return table.path or table.source
 
 
-def _read(table: DataTable, seed: int) -> tuple[Rows, Rows]:
+def _read(table: DataTable, seed: int, labelled: bool) -> tuple[Rows, Rows]:
     if table.source == "table":
-        return _read_own(table, seed)
+        train, test = _read_own(table, seed, table.label_column if labelled else None)
+    else:
+        train, test = _read_known(table, seed)
+    return (train, test) if labelled else (train.unlabelled(UNLABELLED), test.unlabelled(UNLABELLED))
+
+
+def _read_known(table: DataTable, seed: int) -> tuple[Rows, Rows]:
     if table.source in ARCHIVES:
         domains = tuple(DOMAINS) if table.source == "vader-domains" else ("tweets",)
         return _hold_out_test(read_vader(locate_archive(ARCHIVES[table.source]), domains), table, seed)
     if table.source not in TABLES:
-        known = ", ".join([*TABLES, *ARCHIVES, "table"])
+        known = ", ".join([*TABLES, *ARCHIVES, *IMAGE_DATA, "table"])
         raise DataError(f"data.source: unknown data '{table.source}'; known: {known}")
     train, test = TABLES[table.source]
     return _read_shipped(locate(train)), _read_shipped(locate(test))
 
 
-def _read_own(table: DataTable, seed: int) -> tuple[Rows, Rows]:
-    columns = (table.text_column, table.label_column)
+def _read_own(table: DataTable, seed: int, label_column: str | None) -> tuple[Rows, Rows]:
+    columns = (table.text_column, label_column)
     rows = read_rows(Path(table.path or ""), *columns, table.group_column)
     if table.test_path is not None:
         return rows, read_rows(Path(table.test_path), *columns, None)
@@ -130,21 +112,21 @@ def _class_names(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _numbered(rows: Rows, class_names: tuple[str, ...], origin: str) -> Texts:
+def _numbered(rows: Rows, class_names: tuple[str, ...], origin: str) -> Samples:
     number = {name: index for index, name in enumerate(class_names)}
     strange = sorted(set(rows.labels) - set(number))
     if strange:
         raise DataError(f"data: {origin} has the label '{strange[0]}', which no training text has")
     labels = np.array([number[label] for label in rows.labels], dtype=np.int64)
     groups, sources = (None if column is None else tuple(column) for column in (rows.groups, rows.sources))
-    return Texts(tuple(rows.texts), labels, groups, sources)
+    return Samples(tuple(rows.texts), labels, groups, sources)
 
 
-def _split(pool: Texts, fraction: float, seed: int, purpose: str) -> tuple[Texts, Texts]:
+def _split(pool: Samples, fraction: float, seed: int, purpose: str) -> tuple[Samples, Samples]:
     """Take ``fraction`` out of ``pool``; what stays keeps its order, what is taken is shuffled."""
     kept, taken = _divide(len(pool), pool.sources, fraction, random_stream(seed, purpose))
     if len(taken) == 0:
-        raise DataError(f"data: {len(pool)} training texts are too few for a validation_fraction of {fraction}")
+        raise DataError(f"data: {len(pool)} training samples are too few for a validation_fraction of {fraction}")
     return pool.take(kept), pool.take(taken)
 
 
@@ -153,13 +135,13 @@ def _divide(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices that are kept, ascending, and that are taken, in random order.
 
-    Texts of one source are never parted: sources are taken in random order as long as ``fraction`` is not exceeded.
+    Samples of one source are never parted: sources are taken in random order as long as ``fraction`` is not exceeded.
     """
     order, size = stream.permutation(count), round(fraction * count)
     if sources is None:
         return np.sort(order[size:]), order[:size]
-    names, inverse, texts = np.unique(np.asarray(sources), return_inverse=True, return_counts=True)
+    names, inverse, sizes = np.unique(np.asarray(sources), return_inverse=True, return_counts=True)
     drawn = stream.permutation(len(names))
     chosen = np.zeros(len(names), dtype=bool)
-    chosen[drawn[np.cumsum(texts[drawn]) <= size]] = True
+    chosen[drawn[np.cumsum(sizes[drawn]) <= size]] = True
     return np.flatnonzero(~chosen[inverse]), order[chosen[inverse[order]]]

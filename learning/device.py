@@ -27,7 +27,7 @@ from protocol.errors import DataError
 
 if TYPE_CHECKING:  # profiles are read by commands that must start without torch
     from learning.model import AdaptedModel
-    from learning.tokens import Tokens
+    from learning.tasks import Inputs
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -49,7 +49,7 @@ class DeviceProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     """Day of the measurement or of the assumption."""
     seconds_per_step: Annotated[float, Meta(gt=0.0, le=1e4)]
-    """One training step of ``batch_size`` texts of ``max_tokens`` tokens."""
+    """One training step of ``batch_size`` samples of ``max_tokens`` tokens (``ModelTable.sample_tokens``)."""
     batch_size: Annotated[int, Meta(ge=1)]
     max_tokens: Annotated[int, Meta(ge=1)]
     threads: Annotated[int, Meta(ge=1)] = 1
@@ -93,17 +93,17 @@ def compute_s(profile: DeviceProfile, local_steps: int, batch_size: int, max_tok
 
 
 def measure_here(
-    model: AdaptedModel, tokens: Tokens, labels: NDArray[np.int64], training: TrainingTable, max_tokens: int
+    model: AdaptedModel, inputs: Inputs, labels: NDArray[np.int64], training: TrainingTable, max_tokens: int
 ) -> DeviceProfile:
-    """Profile of this machine from a few training steps on ``tokens``, with the threads torch is set to.
+    """Profile of this machine from a few training steps on ``inputs``, with the threads torch is set to.
 
-    The steps are forward and backward passes over the longest texts; the update of the adapter, a hundredth
+    The steps are forward and backward passes over the longest samples; the update of the adapter, a hundredth
     of that work, is left out and the model stays as it was.
     """
     import torch
 
-    batch = np.argsort(tokens.lengths)[-training.batch_size :]
-    times_s = [_step_time_s(model, tokens, labels, batch) for _ in range(WARM_UP_STEPS + TIMED_STEPS)]
+    batch = np.argsort(inputs.lengths)[-training.batch_size :]
+    times_s = [_step_time_s(model, inputs, labels, batch) for _ in range(WARM_UP_STEPS + TIMED_STEPS)]
     model.network.zero_grad(set_to_none=True)
     return DeviceProfile(
         name="measured-here",
@@ -117,12 +117,11 @@ def measure_here(
     )
 
 
-def _step_time_s(model: AdaptedModel, tokens: Tokens, labels: NDArray[np.int64], batch: NDArray[np.int64]) -> float:
+def _step_time_s(model: AdaptedModel, inputs: Inputs, labels: NDArray[np.int64], batch: NDArray[np.int64]) -> float:
     """Processor time per thread: the wall time on a quiet machine, whatever else runs while it is measured."""
     import torch
 
     started = time.process_time()
-    logits = model.logits(*tokens.batch(batch))
-    torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels[batch])).backward()
+    model.loss(inputs.batch(batch), torch.from_numpy(labels[batch])).backward()
     threads: int = torch.get_num_threads()
     return (time.process_time() - started) / threads

@@ -1,30 +1,32 @@
-"""Loss, accuracy and macro-F1 of the global model, in all and as each client would see it."""
+"""Judging the global model, in all and as each client would see it: loss, accuracy, macro-F1, perplexity."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learning.model import AdaptedModel
-from learning.tokens import Tokens
+if TYPE_CHECKING:
+    from learning.model import AdaptedModel
+    from learning.tasks import Inputs
 
-BATCH_TEXTS = 32
-"""Texts of one evaluation batch; sorted by length, so hardly any padding is computed."""
+LARGEST_EXPONENT = 700.0
+"""Of what a perplexity is computed; a diverged model's loss may lie beyond."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Result over one set of texts; per-class arrays are (classes,)."""
+    """Result over one set of samples; per-class arrays are (classes,), what is counted in them samples or tokens."""
 
     loss: float
     """Mean cross-entropy, nats."""
     accuracy: float
-    macro_f1: float
-    """Mean F1 over the classes that occur among the texts or the predictions."""
+    macro_f1: float | None
+    """Mean F1 over the classes that occur among the samples or the predictions; None for a language model."""
     correct: NDArray[np.int64]
     total: NDArray[np.int64]
 
@@ -34,15 +36,19 @@ class Evaluation:
         return wilson_interval(int(self.correct.sum()), int(self.total.sum()))
 
 
-def evaluate(model: AdaptedModel, tokens: Tokens, labels: NDArray[np.int64], classes: int) -> Evaluation:
-    """Evaluate the model as it stands on all of ``tokens``."""
-    order = np.argsort(tokens.lengths, kind="stable")
-    logits = np.empty((len(tokens), classes), dtype=np.float32)
+def evaluate(model: AdaptedModel, inputs: Inputs, labels: NDArray[np.int64], classes: int) -> Evaluation:
+    """Evaluate the model as it stands on all of ``inputs``."""
+    # Sorted by length, so that hardly any padding is computed.
+    order = np.argsort(inputs.lengths, kind="stable")
+    size = model.task.judged_together
+    scores = []
     with torch.inference_mode():
-        for start in range(0, len(order), BATCH_TEXTS):
-            batch = order[start : start + BATCH_TEXTS]
-            logits[batch] = model.logits(*tokens.batch(batch)).numpy()
-    return summarise(logits, labels, classes)
+        for start in range(0, len(order), size):
+            batch = inputs.batch(order[start : start + size])
+            scores.append(model.task.score(model.logits(*batch), batch))
+    sorted_back = np.empty(len(order), dtype=np.int64)
+    sorted_back[order] = np.arange(len(order))
+    return model.task.summarise(np.concatenate(scores)[sorted_back], labels, classes)
 
 
 def summarise(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> Evaluation:
@@ -58,6 +64,21 @@ def summarise(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: i
     occurring = total + claimed > 0
     f1 = 2.0 * correct[occurring] / (total + claimed)[occurring]
     return Evaluation(loss, float(correct.sum() / len(labels)), float(f1.mean()), correct, total)
+
+
+def summarise_tokens(scores: NDArray[np.float32]) -> Evaluation:
+    """Evaluation of a language model, all tokens of one class.
+
+    ``scores`` (texts, 3) are each text's summed loss, tokens guessed right and tokens predicted.
+    """
+    loss, right, predicted = map(float, scores.astype(np.float64).sum(axis=0))
+    tokens = max(1.0, predicted)
+    return Evaluation(loss / tokens, right / tokens, None, np.array([int(right)]), np.array([int(predicted)]))
+
+
+def perplexity(loss: float) -> float:
+    """Of a language model with this mean loss per token, nats."""
+    return math.exp(min(loss, LARGEST_EXPONENT))
 
 
 def accuracy_on_mix(evaluation: Evaluation, histogram: NDArray[np.int64]) -> float:

@@ -1,6 +1,6 @@
 """The transformer with its LoRA and its head, and the adapter going in and out of it.
 
-Only the adapter (LoRA factors and head) is trained; everything else is frozen and, frozen, runs without
+Only the adapter (LoRA factors and a classifier's head) is trained; everything else is frozen and, frozen, runs without
 its own dropout. The first adapter is drawn from keyed random streams, so that every machine
 starts from the same numbers.
 """
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from learning.assets import model_directory
+from learning.networks import NativeNetwork, load_network
+from learning.tasks import TASKS, Task
 from protocol.adapters import A_SUFFIX, Adapter, is_factor, is_lora
 from protocol.configuration import Experiment, ModelTable, Precision
 from protocol.errors import ConfigurationError, DataError
@@ -25,70 +27,47 @@ from protocol.random_streams import derive_seed, random_stream
 from protocol.schemes import Frozen
 
 HEAD_MODULES = ("classifier", "score", "pre_classifier")
-"""Names Hugging Face sequence classifiers give to the layers after the encoder."""
+"""Names Hugging Face classifiers give to the layers after the encoder."""
 HEAD_DEVIATION = 0.02
 """Standard deviation of a new head's weights (the usual one of BERT-like models)."""
 _ADAPTER = "default"
 
 
-class MeanPoolingClassifier(nn.Module):  # type: ignore[misc]
-    """An encoder, the mean of its last states over the text's tokens, one linear layer."""
-
-    def __init__(self, encoder: nn.Module, width: int, classes: int) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.classifier = nn.Linear(width, classes)
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Logits (texts, classes) of token numbers and mask (texts, tokens)."""
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        weights = attention_mask.unsqueeze(-1).to(states.dtype)
-        pooled = (states * weights).sum(dim=1) / weights.sum(dim=1)
-        logits: torch.Tensor = self.classifier(pooled)
-        return logits
-
-
-class NativeClassifier(nn.Module):  # type: ignore[misc]
-    """A Hugging Face sequence classifier with its own pooling and head."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Logits (texts, classes) of token numbers and mask (texts, tokens)."""
-        logits: torch.Tensor = self.network(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits
-
-
 class AdaptedModel:
-    """A classifier with LoRA: call ``logits``, read and write the adapter.
+    """A network with LoRA: call ``logits``, read and write the adapter.
 
-    ``parameters`` maps each adapter name to its live tensor.
+    ``task`` knows its batches and its loss. ``parameters`` maps each adapter name to its live tensor.
     """
 
-    def __init__(self, network: nn.Module, scaling: float, directory: Path, precision: Precision = "float32") -> None:
+    def __init__(
+        self, network: nn.Module, scaling: float, directory: Path, task: Task, precision: Precision = "float32"
+    ) -> None:
         self.network = network
+        self.task = task
         self._mixed = precision == "bfloat16"
         self.scaling = scaling
         """s = alpha / r."""
         self.directory = directory
-        """Where the tokeniser is."""
+        """Where the tokeniser or the preprocessor's settings are."""
         self._frozen_weights: dict[str, torch.Tensor] = {}
         """Weights of the modules that ``set_folded`` has changed, as they were loaded."""
         self.parameters = {
             _peft_name(name): parameter for name, parameter in network.named_parameters() if parameter.requires_grad
         }
 
-    def logits(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Logits (texts, classes), float32.
+    def logits(self, *batch: torch.Tensor) -> torch.Tensor:
+        """Logits of a batch of the task's inputs, float32: (samples, classes), or (texts, tokens, vocabulary).
 
         With ``precision = "bfloat16"`` matrix products run on bfloat16 copies of their operands (torch's autocast);
         all weights stay float32, or small steps of the adapter and folded changes would be rounded away.
         """
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._mixed):
-            result: torch.Tensor = self.network(input_ids, attention_mask)
+            result: torch.Tensor = self.network(*batch)
         return result.float()
+
+    def loss(self, batch: tuple[torch.Tensor, ...], labels: torch.Tensor) -> torch.Tensor:
+        """Loss of the task on a batch, nats (a scalar)."""
+        return self.task.loss(self.logits(*batch), batch, labels)
 
     def get_adapter(self) -> Adapter:
         """Copy of the trained tensors."""
@@ -136,59 +115,34 @@ def build_model(experiment: Experiment, classes: int) -> AdaptedModel:
     """The experiment's model with its initial adapter, everything else frozen.
 
     Raises DataError if the model cannot be loaded or has no such head, ConfigurationError if
-    ``model.lora_targets`` names none of its layers.
+    ``model.lora_targets`` names none of its layers or it takes no images of ``model.image_size_px``.
     """
     table, seed = experiment.model, experiment.experiment.seed
     directory = model_directory(table)
     with torch.random.fork_rng(devices=[]):
         # Frozen layers a checkpoint lacks (an unused pooler, say) come from torch's generator.
         torch.manual_seed(derive_seed(seed, "frozen-layers") % 2**63)
-        network, missing = _load_network(directory, table, classes)
+        network, missing = load_network(directory, table, classes)
         adapted = _add_lora(network, table)
-    model = AdaptedModel(adapted, table.lora_alpha / table.lora_rank, directory, table.precision)
+    model = AdaptedModel(adapted, table.lora_alpha / table.lora_rank, directory, TASKS[table.learns], table.precision)
     model.set_adapter(_initial_adapter(model.get_adapter(), missing, seed))
     adapted.eval()
     return model
 
 
-def _load_network(directory: Path, table: ModelTable, classes: int) -> tuple[nn.Module, set[str]]:
-    """The bare classifier and the names of the tensors its checkpoint does not hold."""
-    from transformers import AutoModel, AutoModelForSequenceClassification
-
-    options: dict[str, Any] = {"local_files_only": True, "dtype": torch.float32}
-    if table.precision == "bfloat16":
-        # Torch's fused attention is three times slower backwards in bfloat16 on processors (torch 2.13).
-        options["attn_implementation"] = "eager"
-    try:
-        if table.pooling == "mean":
-            encoder = AutoModel.from_pretrained(str(directory), **options)
-            width = int(encoder.config.hidden_size)
-            return MeanPoolingClassifier(encoder, width, classes), {"classifier.weight", "classifier.bias"}
-        network, loading = AutoModelForSequenceClassification.from_pretrained(
-            str(directory), num_labels=classes, ignore_mismatched_sizes=True, output_loading_info=True, **options
-        )
-    except Exception as error:  # transformers and safetensors raise a dozen unrelated types here
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(f"model: {directory} cannot be loaded: {reason}") from error
-    if network.config.pad_token_id is None:
-        network.config.pad_token_id = network.config.eos_token_id
-    absent = {*loading["missing_keys"], *(entry[0] for entry in loading["mismatched_keys"])}
-    return NativeClassifier(network), {f"network.{name}" for name in absent}
-
-
 def _add_lora(network: nn.Module, table: ModelTable) -> nn.Module:
     from peft import LoraConfig, get_peft_model
 
-    owner = network.network if isinstance(network, NativeClassifier) else network
+    owner = network.network if isinstance(network, NativeNetwork) else network
     heads = [name for name in HEAD_MODULES if isinstance(getattr(owner, name, None), nn.Module)]
-    if not heads:
+    if not heads and table.learns != "language-modelling":
         raise DataError(f"model: {table.path} has no classification head (one of: {', '.join(HEAD_MODULES)})")
     config = LoraConfig(
         r=table.lora_rank,
         lora_alpha=table.lora_alpha,
         lora_dropout=table.lora_dropout,
         target_modules=list(table.lora_targets),
-        modules_to_save=heads,
+        modules_to_save=heads or None,
     )
     try:
         adapted: nn.Module = get_peft_model(network, config)

@@ -1,4 +1,4 @@
-"""How the training texts are dealt to the edge clients.
+"""How the training samples are dealt to the edge clients.
 
 A partition depends on the experiment alone; base station and clients compute it independently and
 its hash goes into the manifest. The Dirichlet partition is the customary one of federated learning
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.data import Texts
+from learning.samples import Samples
 from protocol.configuration import Experiment
 from protocol.errors import ConfigurationError
 from protocol.random_streams import random_stream
@@ -28,7 +28,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Partition:
-    """Indices into the training texts, ascending, by client name in the experiment's order."""
+    """Indices into the training samples, ascending, by client name in the experiment's order."""
 
     indices: Mapping[str, Indices]
 
@@ -42,16 +42,16 @@ class Partition:
         return digest.hexdigest()
 
     def histogram(self, labels: Indices, classes: int) -> dict[str, Indices]:
-        """Texts of each class, (classes,), by client."""
+        """Samples of each class, (classes,), by client."""
         return {name: np.bincount(labels[own], minlength=classes) for name, own in self.indices.items()}
 
 
-def partition_texts(experiment: Experiment, train: Texts) -> Partition:
+def partition_samples(experiment: Experiment, train: Samples) -> Partition:
     """Deal ``train`` to the experiment's clients; ConfigurationError if it cannot be done."""
     data = experiment.data
     names = [member.name for member in experiment.clients.members]
     if len(train) < len(names):
-        raise ConfigurationError(f"data: {len(train)} training texts cannot be dealt to {len(names)} clients")
+        raise ConfigurationError(f"data: {len(train)} training samples cannot be dealt to {len(names)} clients")
     stream = random_stream(experiment.experiment.seed, "partition")
     if data.partition == "natural":
         if train.groups is None:
@@ -81,8 +81,8 @@ def dirichlet(
             return shares
         largest_minimum = max(largest_minimum, smallest)
     raise ConfigurationError(
-        f"data.minimum_samples: in {MAXIMUM_REDRAWS} Dirichlet({alpha:g}) draws of {len(labels)} texts the poorest of "
-        f"{clients} clients never held more than {largest_minimum}; lower minimum_samples or raise dirichlet_alpha"
+        f"data.minimum_samples: in {MAXIMUM_REDRAWS} Dirichlet({alpha:g}) draws of {len(labels)} samples the poorest "
+        f"of {clients} clients never held more than {largest_minimum}; lower minimum_samples or raise dirichlet_alpha"
     )
 
 
@@ -97,15 +97,15 @@ def _deal_classes(members: Sequence[Indices], clients: int, alpha: float, stream
 
 
 def iid(count: int, clients: int, stream: np.random.Generator) -> list[Indices]:
-    """Equal shares (to one text) of a random order."""
+    """Equal shares (to one sample) of a random order."""
     return list(np.array_split(stream.permutation(count), clients))
 
 
 def shards(labels: Indices, clients: int, shards_per_client: int, stream: np.random.Generator) -> list[Indices]:
-    """Label-sorted texts are cut into equal shards; every client is dealt ``shards_per_client`` of them."""
+    """Label-sorted samples are cut into equal shards; every client is dealt ``shards_per_client`` of them."""
     total = clients * shards_per_client
     if total > len(labels):
-        raise ConfigurationError(f"data.shards_per_client: {total} shards cannot be cut from {len(labels)} texts")
+        raise ConfigurationError(f"data.shards_per_client: {total} shards cannot be cut from {len(labels)} samples")
     pieces = np.array_split(np.argsort(labels, kind="stable"), total)
     order = stream.permutation(total).reshape(clients, shards_per_client)
     return [np.concatenate([pieces[i] for i in own]) for own in order]
@@ -124,6 +124,6 @@ def natural(groups: Sequence[str], names: Sequence[str]) -> list[Indices]:
     without = [name for name in names if not own[name]]
     if without:
         raise ConfigurationError(
-            f"data.partition: {len(values)} groups leave client '{without[0]}' without a text; use fewer clients"
+            f"data.partition: {len(values)} groups leave client '{without[0]}' without a sample; use fewer clients"
         )
     return [np.concatenate(own[name]) for name in names]

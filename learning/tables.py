@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,10 @@ class Rows:
             None if self.groups is None else [self.groups[i] for i in indices],
             None if self.sources is None else [self.sources[i] for i in indices],
         )
+
+    def unlabelled(self, label: str) -> Rows:
+        """The same rows, all with one label."""
+        return replace(self, labels=[label] * len(self.texts))
 
 
 def _read_csv(path: Path) -> Any:
@@ -66,20 +70,21 @@ _READERS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def read_rows(path: Path, text_column: str, label_column: str, group_column: str | None) -> Rows:
-    """Read the named columns of a table; the suffix of ``path`` tells its format.
+def read_rows(path: Path, text_column: str, label_column: str | None, group_column: str | None) -> Rows:
+    """Read the named columns of a table; the suffix of ``path`` tells its format. Without labels all are empty.
 
     Raises DataError with the file and, where it applies, the column or row that is wrong.
     """
     table = _read_table(path)
-    columns = [text_column, label_column, *([group_column] if group_column else [])]
+    columns = [column for column in (text_column, label_column, group_column) if column is not None]
     for column in columns:
         if column not in table.column_names:
             raise DataError(f"{path}: no column '{column}'; it has: {', '.join(table.column_names)}")
     if table.num_rows == 0:
         raise DataError(f"{path}: the table has no rows")
-    values = [_as_text(path, column, table.column(column).to_pylist()) for column in columns]
-    return Rows(values[0], values[1], values[2] if group_column else None)
+    values = {column: _as_text(path, column, table.column(column).to_pylist()) for column in columns}
+    labels = values[label_column] if label_column is not None else [""] * table.num_rows
+    return Rows(values[text_column], labels, None if group_column is None else values[group_column])
 
 
 def _read_table(path: Path) -> Any:

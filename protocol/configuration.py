@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from protocol.errors import ConfigurationError
-from protocol.schemes import Aggregation, AllocationRule, Compression, Frozen
+from protocol.schemes import SHIPPED_TASKS, Aggregation, AllocationRule, Compression, Frozen, TaskName
 
 Positive = Annotated[float, Meta(gt=0.0)]
 NonNegative = Annotated[float, Meta(ge=0.0)]
@@ -21,6 +21,8 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$")]
 Precision = Literal["float32", "bfloat16"]
 CodecName = Literal["ldpc", "ldpc-short", "convolutional"]
 
+IMAGE_TOKEN_PX = 14
+"""An image counts as many tokens as it has squares of this side, and one."""
 NO_DEADLINE_S = 1e9
 """Deadline of ``tsfa.allocation = "ideal"``: longer than any round."""
 
@@ -47,12 +49,16 @@ class ModelTable(Table, frozen=True, kw_only=True):
     """``[model]``: the transformer, its LoRA and its head."""
 
     source: str = "minilm-l6"
-    """``minilm-l6`` (from its package) or ``local`` with ``path``."""
+    """``minilm-l6``, ``dinov2-small``, ``smollm2-135m`` (from their packages) or ``local`` with ``path``."""
     path: str | None = None
-    """Directory of any Hugging Face sequence classifier (or encoder, with ``pooling = "mean"``)."""
+    """Directory of any Hugging Face model for the task (or text encoder, with ``pooling = "mean"``)."""
+    task: TaskName | None = None
+    """What it learns. Without: what a shipped model is for, and ``text-classification`` for a local one."""
     pooling: Literal["mean", "native"] = "mean"
-    """``mean``: mean pooling and one linear head. ``native``: the model's own classification head."""
+    """``mean``: mean pooling and one linear head. ``native``: the model's own head; other tasks than texts need it."""
     max_tokens: Annotated[int, Meta(ge=4, le=512)] = 64
+    image_size_px: Annotated[int, Meta(ge=8, le=1024)] = 56
+    """Height and width that images are scaled to."""
     lora_rank: Annotated[int, Meta(ge=1, le=256)] = 8
     lora_alpha: Positive = 16.0
     lora_dropout: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
@@ -60,14 +66,26 @@ class ModelTable(Table, frozen=True, kw_only=True):
     precision: Precision = "float32"
     """Of matrix products in training and evaluation; weights, adapter and optimiser are float32 in either."""
 
+    @property
+    def learns(self) -> TaskName:
+        """The task, by ``task`` or by the model."""
+        return self.task or SHIPPED_TASKS.get(self.source, "text-classification")
+
+    @property
+    def sample_tokens(self) -> int:
+        """Tokens of one sample at most, which the work of training it is proportional to."""
+        if self.learns == "image-classification":
+            return (self.image_size_px // IMAGE_TOKEN_PX) ** 2 + 1
+        return self.max_tokens
+
 
 class DataTable(Table, frozen=True, kw_only=True):
-    """``[data]``: the texts, and how they are dealt to the clients."""
+    """``[data]``: the texts or images, and how they are dealt to the clients."""
 
     source: str = "20newsgroups"
-    """``20newsgroups``, ``reuters-r8``, ``reuters-r52``, ``vader-domains``, ``vader-tweets`` or ``table``."""
+    """A shipped data set (docs/data.md) or ``table``."""
     path: str | None = None
-    """A CSV, Parquet or JSON-lines table of training texts (``source = "table"``)."""
+    """A table of training texts (``source = "table"``), or a directory of IDX files (``fashion-mnist``)."""
     test_path: str | None = None
     """The test table; without it a fifth of ``path`` is held out."""
     text_column: str = "text"

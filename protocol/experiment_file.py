@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from protocol.configuration import ClientTable, Experiment, Table
 from protocol.errors import ConfigurationError
-from protocol.schemes import FIXED_SHARE_RULES
+from protocol.schemes import FIXED_SHARE_RULES, IMAGE_DATA, LABEL_PARTITIONS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -188,8 +188,10 @@ def _check_consistency(experiment: Experiment, origin: str) -> None:
     model, data = experiment.model, experiment.data
     if (model.source == "local") != (model.path is not None):
         raise ConfigurationError(f'{origin}: [model] source = "local" and path belong together')
-    if (data.source == "table") != (data.path is not None):
+    if data.source not in IMAGE_DATA and (data.source == "table") != (data.path is not None):
         raise ConfigurationError(f'{origin}: [data] source = "table" and path belong together')
+    if fault := _task_fault(experiment):
+        raise ConfigurationError(f"{origin}: {fault}")
     offset_hz = 2e-6 * experiment.channel.carrier_offset_ppm * experiment.radio.carrier_hz
     if offset_hz > ACQUISITION_REACH_HZ:
         raise ConfigurationError(
@@ -203,6 +205,25 @@ def _check_consistency(experiment: Experiment, origin: str) -> None:
         )
     if fault := _allocation_fault(experiment):
         raise ConfigurationError(f'{origin}: tsfa.allocation = "{experiment.tsfa.allocation}": {fault}')
+
+
+def _task_fault(experiment: Experiment) -> str:
+    """Why model, data and partition do not go together; empty if they do."""
+    model, data = experiment.model, experiment.data
+    learns = model.learns
+    if (learns == "image-classification") != (data.source in IMAGE_DATA):
+        kind = "images" if data.source in IMAGE_DATA else "texts"
+        return (
+            f'data.source = "{data.source}" holds {kind}, which is nothing for {learns} (model.task)'
+        )
+    if learns != "text-classification" and model.pooling == "mean":
+        return f'model.pooling = "mean" is for text classification; {learns} needs "native"'
+    if learns == "language-modelling" and data.partition in LABEL_PARTITIONS:
+        return (
+            f'data.partition = "{data.partition}" goes by labels, which {learns} has none of; take "iid", or "natural" '
+            "where the data have groups"
+        )
+    return ""
 
 
 def _allocation_fault(experiment: Experiment) -> str:

@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+TaskName = Literal["text-classification", "image-classification", "language-modelling"]
+SHIPPED_TASKS: dict[str, TaskName] = {"dinov2-small": "image-classification", "smollm2-135m": "language-modelling"}
+"""What shipped models that do not classify texts are for, by ``[model] source``."""
+IMAGE_DATA = ("fashion-mnist",)
+"""``[data] source`` of images; all others are texts."""
+LABEL_PARTITIONS = ("dirichlet", "shards")
+"""Ways to deal samples that go by their labels."""
 Frozen = Literal["none", "a", "b"]
 """The factor that is neither trained nor sent in a round."""
 Aggregation = Literal["separate", "freeze-a", "alternate", "exact-drop", "exact-fold"]

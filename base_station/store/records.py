@@ -192,7 +192,8 @@ class RoundRecord(Struct, kw_only=True):
     accuracy: float = 0.0
     """Validation."""
     worst_client_accuracy: float = 0.0
-    macro_f1: float = 0.0
+    macro_f1: float | None = 0.0
+    """None for a language model."""
     note: str = ""
     """A sentence for the reader when something went wrong (``no client was heard: ...``)."""
     solve_wall_s: float = 0.0

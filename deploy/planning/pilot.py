@@ -23,9 +23,10 @@ from base_station.planning.play import Curves
 from edge_client.memory import RoundMemory
 from edge_client.round import ClientRound
 from edge_client.trainer import LocalTrainer, SharedModel
-from learning.data import Dataset, load_dataset
+from learning.data import load_dataset
 from learning.device import DeviceProfile
-from learning.partition import partition_texts
+from learning.partition import partition_samples
+from learning.samples import Dataset
 from protocol.adapters import Adapter, adapter_to_bytes
 from protocol.bursts import DataBurst, SoundingBurst, TransmitReport, Window
 from protocol.configuration import Experiment
@@ -120,7 +121,7 @@ def trainings(experiment: Experiment, ranks: Sequence[int]) -> int:
 def client_weights(experiment: Experiment) -> dict[str, float]:
     """Share of the training texts that each client of the run holds."""
     train = load_dataset(experiment).train
-    samples = {name: len(own) for name, own in partition_texts(experiment, train).indices.items()}
+    samples = {name: len(own) for name, own in partition_samples(experiment, train).indices.items()}
     return {name: count / sum(samples.values()) for name, count in samples.items()}
 
 

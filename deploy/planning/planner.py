@@ -59,7 +59,7 @@ def make_plan(experiment: Experiment, ranks: Sequence[int], trained: Callable[[]
     device = device_profile(experiment)
     slowest_s = max(
         compute_s(device, experiment.training.local_steps, experiment.training.batch_size,
-                  experiment.model.max_tokens, member.compute_scale)
+                  experiment.model.sample_tokens, member.compute_scale)
         for member in experiment.clients.members
     )  # fmt: skip
     drawn = draw_rounds(experiment, PLAYED_ROUNDS)

@@ -11,7 +11,7 @@ from edge_client.training import LocalUpdate, train_local
 from learning.data import load_dataset
 from learning.evaluation import evaluate
 from learning.model import AdaptedModel, build_model, configure_torch
-from learning.partition import partition_texts
+from learning.partition import partition_samples
 from learning.tokens import Tokens, tokenise
 from protocol.adapters import Adapter, adapter_digest
 from protocol.configuration import Experiment
@@ -44,8 +44,8 @@ def built_once(lora_dropout: float, aggregation: str) -> tuple[AdaptedModel, Ada
 def shard() -> tuple[Tokens, np.ndarray]:
     """96 real texts of one client."""
     data = load_dataset(small_experiment())
-    texts = data.train.take(partition_texts(small_experiment(), data.train).indices["ann"][:960:10])
-    return tokenise(built()[0].directory, texts.texts, MAX_TOKENS), texts.labels
+    texts = data.train.take(partition_samples(small_experiment(), data.train).indices["ann"][:960:10])
+    return tokenise(built()[0].directory, texts.contents, MAX_TOKENS), texts.labels
 
 
 def train(

@@ -51,10 +51,10 @@ def test_a_table_is_split_into_disjoint_parts_with_a_fifth_held_out(tmp_path):
     data = load_dataset(experiment(source="table", path=str(path), group_column="owner"))
     parts = [data.train, data.validation, data.test]
     assert [len(part) for part in parts] == [29, 3, 8]
-    assert sorted(text for part in parts for text in part.texts) == sorted(COLUMNS["text"])
+    assert sorted(text for part in parts for text in part.contents) == sorted(COLUMNS["text"])
     assert data.class_names == ("0", "1", "2", "3")
     owners = dict(zip(COLUMNS["text"], ["ann", "bo"] * 20, strict=True))
-    assert [owners[text] for text in data.train.texts] == list(data.train.groups)
+    assert [owners[text] for text in data.train.contents] == list(data.train.groups)
 
 
 def test_a_test_table_is_used_whole_and_must_know_the_classes(tmp_path):
@@ -62,7 +62,7 @@ def test_a_test_table_is_used_whole_and_must_know_the_classes(tmp_path):
     test = write_table(tmp_path / "test.csv", {"text": ["a", "b"], "label": ["3", "0"]})
     data = load_dataset(experiment(source="table", path=str(train), test_path=str(test)))
     assert len(data.train) + len(data.validation) == 40
-    assert sorted(zip(data.test.texts, data.test.labels.tolist(), strict=True)) == [("a", 3), ("b", 0)]
+    assert sorted(zip(data.test.contents, data.test.labels.tolist(), strict=True)) == [("a", 3), ("b", 0)]
     write_table(tmp_path / "test.csv", {"text": ["a"], "label": ["strange"]})
     with pytest.raises(DataError, match=r"test\.csv has the label 'strange'"):
         load_dataset(experiment(source="table", path=str(train), test_path=str(test)))
@@ -113,9 +113,9 @@ def test_20_newsgroups_comes_whole_with_a_tenth_of_train_for_validation():
     assert (len(data.train), len(data.validation), len(data.test)) == (10164, 1129, 7528)
     assert set(np.unique(data.validation.labels)) == set(range(20))
     assert "atheist resources archive" in " ".join(
-        t for t in data.train.texts + data.validation.texts if "atheist" in t
+        t for t in data.train.contents + data.validation.contents if "atheist" in t
     )
-    assert load_dataset(experiment(seed=2)).validation.texts != data.validation.texts
+    assert load_dataset(experiment(seed=2)).validation.contents != data.validation.contents
 
 
 @pytest.mark.parametrize(("source", "classes"), [("reuters-r8", 8), ("reuters-r52", 52)])
@@ -134,7 +134,7 @@ def test_vader_domains_are_groups_and_no_review_or_article_is_in_two_splits():
     articles = [source for part in parts for source in part.sources if source.startswith("nyt-")]
     assert len(set(articles)) == 498
     assert len(articles) > 5000
-    everything = [text for part in parts for text in part.texts]
+    everything = [text for part in parts for text in part.contents]
     assert len(set(everything)) == len(everything)
     assert any(text.startswith("We were 17 deep last night & the love was so strong") for text in everything)
 
@@ -143,7 +143,9 @@ def test_vader_tweets_are_one_domain_and_labels_follow_the_ratings():
     data = load_dataset(experiment(source="vader-tweets"))
     assert set(data.train.groups) == {"tweets"}
     label = dict(
-        pair for part in (data.train, data.validation, data.test) for pair in zip(part.texts, part.labels, strict=True)
+        pair
+        for part in (data.train, data.validation, data.test)
+        for pair in zip(part.contents, part.labels, strict=True)
     )
     assert data.class_names[label["Yay. Another good phone interview."]] == "positive"
     assert [vader.sentiment(r) for r in (-0.5, -0.49, 0.49, 0.5)] == ["negative", "neutral", "neutral", "positive"]

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learning.data import Texts
-from learning.partition import Partition, dirichlet, iid, natural, partition_texts, shards
+from learning.partition import Partition, dirichlet, iid, natural, partition_samples, shards
+from learning.samples import Samples
 from protocol.configuration import Experiment
 from protocol.errors import ConfigurationError
 from protocol.experiment_file import experiment_from_dict
@@ -19,8 +19,8 @@ def experiment(**data: object) -> Experiment:
     return experiment_from_dict(raw, "test")
 
 
-def labelled(count: int = 600, classes: int = 5, groups: tuple[str, ...] | None = None) -> Texts:
-    return Texts(tuple(f"text {i}" for i in range(count)), np.arange(count) % classes, groups)
+def labelled(count: int = 600, classes: int = 5, groups: tuple[str, ...] | None = None) -> Samples:
+    return Samples(tuple(f"text {i}" for i in range(count)), np.arange(count) % classes, groups)
 
 
 def assert_every_text_is_dealt_once(shares: list[np.ndarray], count: int) -> None:
@@ -61,7 +61,7 @@ def test_each_shard_client_sees_few_classes():
 
 def test_an_impossible_minimum_is_refused_with_what_to_do():
     with pytest.raises(ConfigurationError, match="lower minimum_samples or raise dirichlet_alpha"):
-        partition_texts(experiment(minimum_samples=400), labelled())
+        partition_samples(experiment(minimum_samples=400), labelled())
 
 
 def test_a_group_named_like_a_client_is_its_own_and_the_others_fill_the_poorest():
@@ -74,14 +74,14 @@ def test_a_group_named_like_a_client_is_its_own_and_the_others_fill_the_poorest(
 
 def test_natural_needs_groups_and_one_for_each_client():
     with pytest.raises(ConfigurationError, match="group_column"):
-        partition_texts(experiment(partition="natural"), labelled())
+        partition_samples(experiment(partition="natural"), labelled())
     with pytest.raises(ConfigurationError, match="client 'cy'"):
-        partition_texts(experiment(partition="natural"), labelled(4, 2, ("ann", "ann", "bo", "bo")))
+        partition_samples(experiment(partition="natural"), labelled(4, 2, ("ann", "ann", "bo", "bo")))
 
 
 def test_the_hash_is_the_same_every_time_and_knows_who_holds_what():
-    first = partition_texts(experiment(), labelled())
-    again = partition_texts(experiment(), labelled())
+    first = partition_samples(experiment(), labelled())
+    again = partition_samples(experiment(), labelled())
     assert first.sha256 == again.sha256 == "632649aa5d5912508e6eb057ab0d877b4053d76fddb2bb3fd58cb15c859bb533"
     swapped = Partition({"ann": first.indices["bo"], "bo": first.indices["ann"], "cy": first.indices["cy"]})
     assert swapped.sha256 != first.sha256
