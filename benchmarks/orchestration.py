@@ -144,7 +144,7 @@ def start(stack: ExitStack, name: str, payload: str, clients: int, flower_python
         environment = flower_environment(flower_python, fast)
     else:
         command = [*part_command(name), "station", *size]
-        environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+        environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     log = logs / f"{name}.log"
     try:
         return stack.enter_context(started(name, command, log, environment))

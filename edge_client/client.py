@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from protocol.messages import (
 from radio.drivers import open_client_radio
 from radio.interface import ClientRadio
 
+_IDLE_S = 0.5
 _LOG = logging.getLogger("airtune.client")
 
 
@@ -119,20 +121,24 @@ def run_client(
     """
     model = SharedModel(experiment)
     sessions: list[ClientSession] = []
+    arrived = threading.Event()
     try:
         for name in names:
-            control = ClientControl(station_address, name, keys[name], experiment.clients.join_timeout_s)
+            control = ClientControl(
+                station_address, name, keys[name], experiment.clients.join_timeout_s, arrived=arrived
+            )  # fmt: skip
             sessions.append(ClientSession(name, control, state_dir, model))
-        _serve(sessions)
+        _serve(sessions, arrived)
     finally:
         for session in sessions:
             session.close()
 
 
-def _serve(sessions: Sequence[ClientSession]) -> None:
-    wait_s = 0.5 if len(sessions) == 1 else 0.02
+def _serve(sessions: Sequence[ClientSession], arrived: threading.Event) -> None:
+    """Answer whoever was written to; ``arrived`` is set when there is something for any of them."""
     while any(not s.finished for s in sessions):
+        arrived.wait(_IDLE_S)
+        arrived.clear()
         for session in sessions:
-            message = None if session.finished else session.control.receive(wait_s)
-            if message is not None:
+            while not session.finished and (message := session.control.receive(0.0)) is not None:
                 session.handle(message)

@@ -11,8 +11,8 @@ from pathlib import Path
 from protocol.errors import StorageError
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` by a temporary file, fsync and rename.
+def write_atomically(path: Path, *parts: bytes) -> None:
+    """Write ``parts``, one after the other, to ``path`` by a temporary file, fsync and rename.
 
     Raises StorageError, with the file and the cause; nothing of the new content is left then.
     """
@@ -20,11 +20,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         if path.exists() and not path.is_file():  # a device or a pipe must not be replaced by a file
-            path.write_bytes(data)
+            path.write_bytes(b"".join(parts))
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as stream:
-            stream.write(data)
+            stream.writelines(parts)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

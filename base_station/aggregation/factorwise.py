@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from base_station.aggregation.interface import Aggregate, Contribution, changed, check_contributions, mean_changes
 from protocol.adapters import Adapter, LoraModule, Scaling, lora_modules, module_scaling
 from protocol.errors import ProtocolError
-from protocol.factors import product_energy
 
 Matrix = NDArray[np.float64]
 
@@ -27,9 +27,9 @@ class SeparateAggregator:
         bias = energy = change = 0.0
         for module in lora_modules(base):
             s = module_scaling(scaling, module.name)
-            norm = s * _covariance_norm(module, contributions, means)
-            bias, energy = bias + norm, energy + norm**2
-            change += s * _mean_change_norm(module, base, contributions, means)
+            covariance_norm, change_norm = _norms(module, base, contributions, means)
+            bias, energy = bias + s * covariance_norm, energy + (s * covariance_norm) ** 2
+            change += s * change_norm
         return Aggregate(changed(base, means), bias, energy, bias / change if change > 0.0 else 0.0)
 
 
@@ -59,21 +59,23 @@ class AlternateAggregator(SeparateAggregator):
         return super().aggregate(base, contributions, scaling)
 
 
-def _covariance_norm(module: LoraModule, contributions: Sequence[Contribution], means: dict[str, Matrix]) -> float:
-    """``|C_m|_F`` of ``C_m = sum w (dB - mean dB)(dA - mean dA)``.
-
-    Equal to ``sum w dB dA - (sum w dB)(sum w dA)`` as the weights sum to 1, and without its cancellation.
-    """
-    left = [c.weight * (c.delta[module.b_name] - means[module.b_name]) for c in contributions]
-    right = [c.delta[module.a_name] - means[module.a_name] for c in contributions]
-    return float(np.sqrt(product_energy(np.hstack(left), np.vstack(right))))
-
-
-def _mean_change_norm(
+def _norms(
     module: LoraModule, base: Adapter, contributions: Sequence[Contribution], means: dict[str, Matrix]
-) -> float:
-    """``|sum w (B A - B0 A0)|_F = |B0 mean dA + mean dB A0 + sum w dB dA|_F``."""
-    b0, a0 = base[module.b_name].astype(np.float64), base[module.a_name].astype(np.float64)
-    left = [b0, means[module.b_name], *(c.weight * c.delta[module.b_name].astype(np.float64) for c in contributions)]
-    right = [means[module.a_name], a0, *(c.delta[module.a_name].astype(np.float64) for c in contributions)]
-    return float(np.sqrt(product_energy(np.hstack(left), np.vstack(right))))
+) -> tuple[float, float]:
+    """``|C_m|_F`` of ``C_m = sum w (dB - mean dB)(dA - mean dA)``, and ``|sum w (B A - B0 A0)|_F``.
+
+    The former equals ``sum w dB dA - (sum w dB)(sum w dA)`` as the weights sum to 1, without its cancellation; the
+    latter is the norm of ``B0 mean dA + mean dB (A0 + mean dA) + C_m``. Both come from one pair of Gram matrices.
+    """
+    r, width = module.rank, (len(contributions) + 2) * module.rank
+    left, right = np.empty((module.outputs, width)), np.empty((width, module.inputs))
+    left[:, :r], right[:r] = base[module.b_name], means[module.a_name]
+    left[:, r : 2 * r], right[r : 2 * r] = means[module.b_name], base[module.a_name] + means[module.a_name]
+    for place, c in enumerate(contributions, start=2):
+        own = slice(place * r, (place + 1) * r)
+        np.subtract(c.delta[module.b_name], means[module.b_name], out=left[:, own])
+        left[:, own] *= c.weight
+        np.subtract(c.delta[module.a_name], means[module.a_name], out=right[own])
+    products = (left.T @ left) * (right @ right.T)
+    energies = float(products[2 * r :, 2 * r :].sum()), float(products.sum())
+    return math.sqrt(max(energies[0], 0.0)), math.sqrt(max(energies[1], 0.0))

@@ -83,9 +83,11 @@ def mean_changes(names: Sequence[str], contributions: Sequence[Contribution]) ->
 
 def sum_weighted(terms: Sequence[tuple[float, NDArray[np.float32]]]) -> NDArray[np.float64]:
     """``sum w x`` in float64, in the order given."""
-    total = terms[0][0] * terms[0][1].astype(np.float64)
-    for weight, value in terms[1:]:
-        total += weight * value.astype(np.float64)
+    total = np.zeros(terms[0][1].shape)
+    term = np.empty_like(total)
+    for weight, value in terms:
+        np.multiply(value, weight, out=term, dtype=np.float64)
+        total += term
     return total
 
 

@@ -32,10 +32,12 @@ class Checkpoints:
 
     def write(self, round_index: int, state: bytes, adapter: bytes) -> str:
         """Put a checkpoint on disk durably; its digest (hex). Raises StorageError, nothing is left then."""
-        body = _MAGIC + _LENGTHS.pack(round_index, len(state), len(adapter)) + state + adapter
-        digest = hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
-        write_atomically(self.path(round_index), body + digest)
-        return digest.hex()
+        parts = [_MAGIC, _LENGTHS.pack(round_index, len(state), len(adapter)), state, adapter]
+        digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        for part in parts:
+            digest.update(part)
+        write_atomically(self.path(round_index), *parts, digest.digest())
+        return digest.hexdigest()
 
     def read(self, round_index: int, digest: str) -> tuple[bytes, bytes]:
         """State and adapter of ``round_index``. Raises RunError if the file is missing, damaged or another's."""

@@ -12,7 +12,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from protocol.configuration import Experiment
 from protocol.control import StationControl
 from protocol.experiment_file import experiment_from_dict, experiment_to_dict
 from protocol.keys import load_client_keys, load_station_keys, make_keys
-from protocol.messages import Finish, Welcome
+from protocol.messages import Encoded, Finish, Ready, Welcome
 from protocol.processes import die_with_parent
 from radio.drivers import open_base_station_radio
 from radio.limits import experiment_numerology
@@ -173,10 +173,9 @@ def play(setup: Experiment, adapter: Adapter, directory: Path, marks: Marks) -> 
 
 
 def parts_s(played: StationRound, round_s: float) -> dict[str, float]:
-    """What the parts of a round took. The clients' own part is that of the slowest of them, as they work at once."""
+    """What the parts of a round took. The clients' own part is that of their slowest process, as they work at once."""
     stages = played.stage_wall_s
-    trained = max(ready.wall_s for ready in played.ready.values())
-    encoded = max(message.wall_s for message in played.encoded.values())
+    trained, encoded = slowest_s(played.ready), slowest_s(played.encoded)
     return {
         "downlink": stages["train"] - trained,
         "client settles, adds, ranks": trained,
@@ -186,6 +185,11 @@ def parts_s(played: StationRound, round_s: float) -> dict[str, float]:
         "decode, aggregate": stages["aggregate"],
         "commit": round_s - sum(stages.values()),
     }
+
+
+def slowest_s(answers: Mapping[str, Ready] | Mapping[str, Encoded]) -> float:
+    """What the clients of one process worked one after the other, for the slowest process."""
+    return max(sum(answers[name].wall_s for name in group) for group in process_groups(list(answers)))
 
 
 def check(played: StationRound) -> None:

@@ -40,20 +40,21 @@ class ClientControl:
     """DEALER with CURVE. A background thread connects, reconnects, says hello and sends a heartbeat every second.
 
     ``patience_s``: wall-clock time without a base station before it gives up; ``in_use_patience_s``: the same with
-    a base station that says that another process has the name.
+    a base station that says that another process has the name. ``arrived`` is set whenever ``receive`` has something.
     Whatever ends the connection for good is raised by the next ``send`` or ``receive``: AccessError for a wrong
     key or a refusal, PeerLostError if nobody answers.
     """
 
     def __init__(
         self, address: str, name: str, keys: ClientKeys, patience_s: float = 60.0,
-        in_use_patience_s: float = NAME_IN_USE_PATIENCE_S,
+        in_use_patience_s: float = NAME_IN_USE_PATIENCE_S, arrived: threading.Event | None = None,
     ) -> None:  # fmt: skip
         self.address = address
         self.name = name
         self._patience_s = patience_s
         self._in_use_patience_s = in_use_patience_s
         self._instance = secrets.token_hex(8)
+        self._arrived = arrived or threading.Event()
         self._inbox: queue.SimpleQueue[StationMessage | AirtuneError] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._stage = Heartbeat()
@@ -139,7 +140,7 @@ class ClientControl:
                 self._speak(time.monotonic())
         except AirtuneError as error:
             self._failure = error
-            self._inbox.put(error)
+            self._pass_on(error)
         finally:
             self._send_queued()
             self._dealer.disable_monitor()
@@ -176,7 +177,7 @@ class ClientControl:
             if isinstance(message, Welcome):
                 self._greeted = True
                 self._in_use_since_s = None
-            self._inbox.put(message)
+            self._pass_on(message)
             return
         if not message.retry:
             raise AccessError(f"{self.address}: the base station refused '{self.name}': {message.reason}")
@@ -189,6 +190,10 @@ class ClientControl:
                     f"{self.address}: another process is '{self.name}' there; end it, or use a name of your own"
                 )
         self._hello_at_s = now_s + _HELLO_RETRY_S
+
+    def _pass_on(self, message: StationMessage | AirtuneError) -> None:
+        self._inbox.put(message)
+        self._arrived.set()
 
     def _speak(self, now_s: float) -> None:
         """Hello when it is due, then what is queued, then a heartbeat when it is due."""

@@ -107,6 +107,9 @@ def _check_numbers(value: Any, where: str = "") -> None:
     elif isinstance(value, int):
         if abs(value) > _LARGEST_INTEGER:
             raise ProtocolError(f"{where} is {value}; it must be at most {_LARGEST_INTEGER}")
+    elif isinstance(value, list) and set(map(type, value)) == {int}:  # the blocks of a grant
+        _check_numbers(max(value), where)
+        _check_numbers(min(value), where)
     elif isinstance(value, list | tuple):
         for item in value:
             _check_numbers(item, where)
