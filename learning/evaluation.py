@@ -1,4 +1,4 @@
-"""Judging the global model, in all and as each client would see it: loss, accuracy, macro-F1, perplexity."""
+"""Judging the global model, in all and as each client would see it: loss, accuracy, macro-F1."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from learning.model import AdaptedModel
     from learning.tasks import Inputs
-
-LARGEST_EXPONENT = 700.0
-"""Of what a perplexity is computed; a diverged model's loss may lie beyond."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +71,6 @@ def summarise_tokens(scores: NDArray[np.float32]) -> Evaluation:
     loss, right, predicted = map(float, scores.astype(np.float64).sum(axis=0))
     tokens = max(1.0, predicted)
     return Evaluation(loss / tokens, right / tokens, None, np.array([int(right)]), np.array([int(predicted)]))
-
-
-def perplexity(loss: float) -> float:
-    """Of a language model with this mean loss per token, nats."""
-    return math.exp(min(loss, LARGEST_EXPONENT))
 
 
 def accuracy_on_mix(evaluation: Evaluation, histogram: NDArray[np.int64]) -> float:

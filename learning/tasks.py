@@ -118,7 +118,7 @@ class LanguageModelling:
         return scores
 
     def summarise(self, scores: Scores, labels: Indices, classes: int) -> Evaluation:
-        """Loss, perplexity and token accuracy."""
+        """Loss and accuracy over tokens."""
         return summarise_tokens(scores)
 
     def _surprise(self, logits: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

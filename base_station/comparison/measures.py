@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
+from base_station.store.language import known_perplexity
 from base_station.store.run_store import RunStore
 
 SMOOTHING_ROUNDS = 3
@@ -29,12 +30,15 @@ class Measure:
     digits: int
     per: float = 1.0
     """What a value is divided by to be shown in ``unit``."""
+    optional: bool = False
+    """Left out of tables where no run has it."""
 
 
 MEASURES = (
     Measure("accuracy", "Accuracy", "", share=True, digits=3),
     Measure("worst_client_accuracy", "Worst client", "", share=True, digits=3),
-    Measure("macro_f1", "Macro-F1", "", share=True, digits=3),
+    Measure("macro_f1", "Macro-F1", "", share=True, digits=3, optional=True),
+    Measure("perplexity", "Perplexity", "", share=False, digits=2, optional=True),
     Measure("plateau_accuracy", "Plateau", "", share=True, digits=3),
     Measure("accuracy_at_airtime", "At equal airtime", "", share=True, digits=3),
     Measure("airtime_s", "Airtime", "s", share=False, digits=2),
@@ -47,8 +51,8 @@ MEASURES = (
     Measure("sparsity", "Sparsity", "", share=True, digits=3),
     Measure("cosine", "Worst |cosine|", "", share=True, digits=3),
 )
-"""In the order in which they are shown. Accuracy, worst client and macro-F1 are of the test texts, the others'
-accuracies of the validation texts."""
+"""In the order in which they are shown. Accuracy, worst client, macro-F1 and perplexity are of the test texts, the
+others' accuracies of the validation texts."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class RunCurve:
     accuracy: float | None
     worst_client_accuracy: float | None
     macro_f1: float | None
+    perplexity: float | None
+    """Of a language model, on the test texts."""
     validation: Sequence[float]
     """Validation accuracy after each round."""
     airtime_s: Sequence[float]
@@ -114,6 +120,7 @@ class RunCurve:
             "accuracy": self.accuracy,
             "worst_client_accuracy": self.worst_client_accuracy,
             "macro_f1": self.macro_f1,
+            "perplexity": self.perplexity,
             "plateau_accuracy": self.plateau,
             "accuracy_at_airtime": None if airtime_s is None else self.accuracy_at(airtime_s),
             "airtime_s": self.airtime_s[-1] if self.airtime_s else 0.0,
@@ -145,6 +152,7 @@ def read_curve(directory: Path) -> RunCurve:
             accuracy=store.fact("final_accuracy"),
             worst_client_accuracy=store.fact("final_worst_client_accuracy"),
             macro_f1=store.fact("final_macro_f1"),
+            perplexity=known_perplexity(experiment, store.fact("final_loss")),
             validation=[row[0] for row in rounds],
             airtime_s=list(accumulate(row[1] for row in rounds)),
             air_bits=sum(row[2] for row in rounds),

@@ -21,13 +21,15 @@ def write_page(comparison: Comparison, path: Path) -> Path:
     with report_style():
         pictures = [curves_figure(comparison, styles), closing_figure(comparison, styles)]
     means = PrintedTable(
-        ["Method", "Runs", *headings()],
+        ["Method", "Runs", *headings(comparison.rows)],
         [[row.name, str(len(row.runs)), *map(mean_text, row.cells)] for row in comparison.rows],
         client_column=True,
     )
     others = [row for row in comparison.rows if row.name != comparison.reference]
     differences = PrintedTable(
-        ["Method", *headings()], [[row.name, *map(against_text, row.cells)] for row in others], client_column=True
+        ["Method", *headings(comparison.rows)],
+        [[row.name, *map(against_text, row.cells)] for row in others],
+        client_column=True,
     )
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("base_station.report", "templates"),

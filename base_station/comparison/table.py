@@ -37,7 +37,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One method: its runs and cells in the order of ``MEASURES``."""
+    """One method: its runs and cells in the order of ``MEASURES``, the same measures for every method."""
 
     name: str
     runs: Sequence[RunCurve]
@@ -92,8 +92,10 @@ def compare(
         least_airtime_s(everything) if airtime_s is None else airtime_s,
     )
     values = {method: {run.seed: run.values(yardstick) for run in runs} for method, runs in methods.items()}
+    seen = [row for runs in values.values() for row in runs.values()]
+    shown = [m for m in MEASURES if not m.optional or any(row[m.key] is not None for row in seen)]
     rows = [
-        MethodRow(method, runs, [_cell(m, values[method], values[chosen], method == chosen) for m in MEASURES])
+        MethodRow(method, runs, [_cell(m, values[method], values[chosen], method == chosen) for m in shown])
         for method, runs in methods.items()
     ]
     return Comparison(name, chosen, yardstick, rows)

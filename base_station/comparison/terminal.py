@@ -68,7 +68,7 @@ def _table(rows: Sequence[MethodRow], cell_text: CellText, labels: Mapping[str, 
     for row in rows:
         iq = all(run.iq for run in row.runs)
         table.add_column(Text(labels[row.name] + ("" if iq else "\nno IQ")), justify="right")
-    for index, heading in enumerate(headings()):
+    for index, heading in enumerate(headings(rows)):
         table.add_row(heading, *(Text(cell_text(row.cells[index])) for row in rows))
     table.add_row("Runs", *(str(len(row.runs)) for row in rows))
     return table

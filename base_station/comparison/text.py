@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from base_station.comparison.measures import MEASURES
 from base_station.comparison.statistics import Interval
-from base_station.comparison.table import Cell, Comparison
+from base_station.comparison.table import Cell, Comparison, MethodRow
 from base_station.store.export import write_csv
 from protocol.files import write_atomically
 
@@ -19,9 +20,10 @@ _LATEX = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{"
           "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}  # fmt: skip
 
 
-def headings() -> list[str]:
-    """Titles of the measures with their units."""
-    return [m.title + (f", {m.unit}" if m.unit else "") for m in MEASURES]
+def headings(rows: Sequence[MethodRow]) -> list[str]:
+    """Titles of the rows' measures with their units."""
+    measures = [cell.measure for cell in rows[0].cells]
+    return [m.title + (f", {m.unit}" if m.unit else "") for m in measures]
 
 
 def mean_text(cell: Cell) -> str:
@@ -94,11 +96,12 @@ def _plain(cell: Cell) -> dict[str, Any]:
 
 def write_latex(comparison: Comparison, path: Path) -> Path:
     """A ``tabular`` (booktabs) of means, methods as rows. Raises StorageError."""
+    titles = headings(comparison.rows)
     lines = [
         f"% {captions(comparison)[0]}",
-        rf"\begin{{tabular}}{{l{'r' * len(MEASURES)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(titles)}}}",
         r"\toprule",
-        " & ".join(["Method", *map(_escaped, headings())]) + r" \\",
+        " & ".join(["Method", *map(_escaped, titles)]) + r" \\",
         r"\midrule",
         *(" & ".join([_escaped(row.name), *map(_latex_cell, row.cells)]) + r" \\" for row in comparison.rows),
         r"\bottomrule",

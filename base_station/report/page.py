@@ -11,6 +11,7 @@ import jinja2
 
 from base_station.report.burst_figures import constellation_figure, soft_bits_figure, spectrum_figure
 from base_station.report.drawing import DataTable, Picture, report_style
+from base_station.report.language_figures import perplexity_figure
 from base_station.report.learning_figures import accuracy_figure, split_figure, stages_figure, training_figure
 from base_station.report.provenance_text import provenance_rows, subtitle
 from base_station.report.radio_figures import grant_map_figure, link_figure
@@ -74,7 +75,7 @@ def _sections(data: RunData) -> list[Section]:
     no_round = "No round has been committed yet."
     sent = any(c.air_bits for c in data.clients)
     return [
-        Section("accuracy", "Accuracy", no_round, _draw(data, accuracy_figure)),
+        Section("accuracy", "Accuracy", no_round, _draw(data, perplexity_figure, accuracy_figure)),
         Section(
             "dense", "Dense LoRA instead", "Not known: nothing was heard, or the run does not say how "
             "large a dense update is.", (), dense[0] if dense else None, _dense_note(data), [dense[1]] if dense else (),

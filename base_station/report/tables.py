@@ -10,6 +10,7 @@ from typing import Any
 from base_station.report.drawing import DataTable
 from base_station.report.run_data import RunData
 from base_station.report.tsfa_figures import BIT_KINDS, bit_parts
+from base_station.store.language import models_language, perplexity
 from base_station.store.records import BurstRecord, ClientRoundRecord
 
 DASH = "–"
@@ -52,9 +53,11 @@ def bits(value: float | None) -> str:
 def headlines(data: RunData) -> list[Headline]:
     """The figures a reader came for."""
     summary, dense = data.summary, data.summary["dense_reference"]
+    language = [_perplexity_headline(data)] if models_language(data.experiment) else []
     sparsity = [c.sparsity for c in data.took_part()]
     latency_s, budget_s = summary["mean_latency_s"], summary["latency_budget_s"]
     return [
+        *language,
         _accuracy_headline(data),
         Headline("Airtime", number(summary["airtime_s"], 2, "s"), _against(dense, "airtime_s", summary["airtime_s"])),
         Headline("Bits on air", bits(summary["uplink_air_bits"]),
@@ -75,6 +78,15 @@ def _accuracy_headline(data: RunData) -> Headline:
         return Headline("Test accuracy", f"{final:.3f}", before + around)
     last = data.rounds[-1].accuracy if data.rounds else None
     return Headline("Validation accuracy", number(last, 3), before + "not tested yet")
+
+
+def _perplexity_headline(data: RunData) -> Headline:
+    final, initial = data.summary["final_perplexity"], data.summary["initial_perplexity"]
+    before = f"from {initial:.2f} before training" if initial is not None else ""
+    if final is not None:
+        return Headline("Test perplexity", f"{final:.2f}", f"{before}; accuracies are of single tokens".lstrip("; "))
+    last = perplexity(data.rounds[-1].loss) if data.rounds else None
+    return Headline("Validation perplexity", number(last, 2), f"{before}; not tested yet".lstrip("; "))
 
 
 def _against(dense: dict[str, Any] | None, key: str, ours: float) -> str:
@@ -146,10 +158,13 @@ def last_bursts_table(data: RunData) -> PrintedTable:
 
 def rounds_table(data: RunData) -> PrintedTable:
     """One line per round."""
+    told: dict[str, Callable[[Any], str]] = {"macro-F1": lambda r: number(r.macro_f1, 3)}
+    if models_language(data.experiment):
+        told = {"perplexity": lambda r: number(perplexity(r.loss), 2)}
     columns: dict[str, Callable[[Any], str]] = {
         "round": lambda r: str(r.round_index), "ready": lambda r: str(r.clients_ready),
         "accuracy": lambda r: number(r.accuracy, 3), "worst client": lambda r: number(r.worst_client_accuracy, 3),
-        "macro-F1": lambda r: number(r.macro_f1, 3), "loss": lambda r: number(r.loss, 3),
+        **told, "loss": lambda r: number(r.loss, 3),
         "airtime": lambda r: number(r.airtime_s, 2, "s"), "on air": lambda r: bits(r.air_bits),
         "downlink": lambda r: bits(r.downlink_bits), "barrier": lambda r: number(r.barrier_s, 2, "s"),
         "latency": lambda r: number(r.latency_s, 2, "s"),

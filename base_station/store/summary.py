@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from base_station.dense_reference import dense_reference_of
+from base_station.store.language import known_perplexity, models_language
 from base_station.store.run_store import RunStore
 
 _CLIENT_SQL = """
@@ -31,6 +32,7 @@ def summary(store: RunStore) -> dict[str, Any]:
     of dB values over the rounds a client was heard in; retransmissions count the ARQ passes after the first.
     ``residual_energy`` is what stayed unsent after the last round a client took part in: all of its update if
     nothing arrived, else what it left out of the update it encoded (a lower bound if that arrived in part only).
+    Perplexities are None but for a language model, whose accuracy is that of single tokens.
     ``bursts_missed`` counts expected bursts, soundings included, that were not detected: absent, too weak, or others'.
     """
     with store.snapshot():
@@ -47,6 +49,8 @@ def summary(store: RunStore) -> dict[str, Any]:
             "initial_accuracy": store.fact("initial_accuracy"),
             "final_accuracy": store.fact("final_accuracy"),
             "final_accuracy_interval": store.fact("final_accuracy_interval"),
+            "initial_perplexity": known_perplexity(store.experiment, store.fact("initial_loss")),
+            "final_perplexity": known_perplexity(store.experiment, store.fact("final_loss")),
             "uplink_payload_bits": payload_bits or 0,
             "uplink_air_bits": air_bits or 0,
             "airtime_s": airtime_s,
@@ -88,6 +92,8 @@ def accuracy_so_far(store: RunStore) -> float:
 def closing_lines(store: RunStore, result: dict[str, Any]) -> str:
     """What a user wants to read at the end of a run, from its ``summary``."""
     lines = [_accuracy_line(result)]
+    if models_language(store.experiment):
+        lines.append(_perplexity_line(result))
     if not result["iq"]:
         lines.append("radio     no IQ: losses were drawn from the link tables, nothing was modulated")
     if result["allocation"] != "tsfa":
@@ -119,6 +125,13 @@ def _accuracy_line(result: dict[str, Any]) -> str:
     around = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
     before = f"; before training {initial:.3f} on validation texts" if initial is not None else ""
     return f"accuracy  {final:.3f} on test texts{around}{before}"
+
+
+def _perplexity_line(result: dict[str, Any]) -> str:
+    initial, final = result["initial_perplexity"], result["final_perplexity"]
+    before = f"; before training {initial:.2f} on validation texts" if initial is not None else ""
+    tested = f"{final:.2f} on test texts" if final is not None else "not tested yet"
+    return f"language  perplexity {tested}{before}; accuracies are of single tokens"
 
 
 def _seconds(value: float | None) -> str:

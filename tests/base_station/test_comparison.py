@@ -17,7 +17,7 @@ from base_station.comparison.page import write_page
 from base_station.comparison.statistics import mean_interval, paired_difference, paired_ratio, verdict
 from base_station.comparison.table import compare
 from base_station.comparison.terminal import print_comparison
-from base_station.comparison.text import against_text, document, mean_text, write_latex, write_tables
+from base_station.comparison.text import against_text, document, headings, mean_text, write_latex, write_tables
 from base_station.store.run_store import RunStore
 from protocol.errors import ConfigurationError
 
@@ -26,7 +26,7 @@ def curve(seed=1, accuracy=0.7, airtime_s=2.0, validation=(0.1, 0.4, 0.7), **val
     rounds = len(validation)
     return RunCurve(**{
         "directory": Path(f"runs/x-seed{seed}"), "seed": seed, "iq": True, "version": "abc", "accuracy": accuracy,
-        "worst_client_accuracy": 0.5, "macro_f1": 0.6, "validation": list(validation),
+        "worst_client_accuracy": 0.5, "macro_f1": 0.6, "perplexity": None, "validation": list(validation),
         "airtime_s": [airtime_s * (t + 1) / rounds for t in range(rounds)], "air_bits": 1_000_000, "energy_j": 0.02,
         "latency_s": 4.0, "latency_budget_s": 5.0, "sparsity": 0.5,
         "cosine": 0.1, **values,
@@ -92,11 +92,25 @@ def test_methods_are_compared_with_the_reference_over_common_seeds():
     assert airtime.against.mean == pytest.approx(1 / 3)
     assert airtime.verdict == "lower"
     assert cell(comparison, "dense", "accuracy").against is None
-    assert [c.measure for c in comparison.rows[0].cells] == list(MEASURES)
+    assert [c.measure for c in comparison.rows[0].cells] == [m for m in MEASURES if m.key != "perplexity"]
     swapped = compare("x", methods, reference="soft")
     assert cell(swapped, "dense", "accuracy").against.mean == pytest.approx(0.10)
     with pytest.raises(ConfigurationError, match="no method 'sfot'"):
         compare("x", methods, reference="sfot")
+
+
+def test_language_models_are_compared_by_perplexity_and_have_no_macro_f1(tmp_path):
+    methods = {"soft": [curve(macro_f1=None, perplexity=40.0)], "dense": [curve(macro_f1=None, perplexity=50.0)]}
+    comparison = compare("x", methods, reference="dense")
+    assert cell(comparison, "soft", "perplexity").against.mean == pytest.approx(0.8)
+    shown = headings(comparison.rows)
+    assert "Perplexity" in shown
+    assert "Macro-F1" not in shown
+    for row in comparison.rows:
+        assert len(row.cells) == len(shown)
+    latex = write_latex(comparison, tmp_path / "x.tex").read_text()
+    assert r"l" + len(shown) * "r" in latex
+    assert "40.00" in latex
 
 
 def test_the_target_is_reached_where_the_mean_of_three_rounds_reaches_it():
