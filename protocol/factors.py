@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.adapters import Adapter, Scaling, lora_modules, module_scaling
+from protocol.adapters import Adapter, LoraModule, Scaling, lora_modules, module_scaling
 
 Matrix = NDArray[np.float64]
 
@@ -26,13 +26,35 @@ def exact_energy(base: Adapter, delta: Adapter, scaling: Scaling) -> float:
 
     Written as ``[dB, B0] [A; dA]``, so that no large products are subtracted from each other.
     """
-    total = 0.0
+    total, stacks = 0.0, StackedChange(base, delta)
     for module in lora_modules(base):
-        b0, a0 = base[module.b_name].astype(np.float64), base[module.a_name].astype(np.float64)
-        db, da = delta[module.b_name].astype(np.float64), delta[module.a_name].astype(np.float64)
-        energy = product_energy(np.hstack([db, b0]), np.vstack([a0 + da, da]))
-        total += module_scaling(scaling, module.name) ** 2 * energy
+        left, right = stacks.of(module)
+        total += module_scaling(scaling, module.name) ** 2 * product_energy(left.T, right)
     return total
+
+
+class StackedChange:
+    """The rank components of one module's change after another, as rows; large arrays are used again for the next."""
+
+    def __init__(self, base: Adapter, delta: Adapter) -> None:
+        self._base = base
+        self._delta = delta
+        self._arrays: dict[tuple[str, int, int], Matrix] = {}
+
+    def of(self, module: LoraModule) -> tuple[Matrix, Matrix]:
+        """``[dB, B0]^T`` (2 r, d) and ``[A; dA]`` (2 r, k), float64; until the next call."""
+        r, base, delta = module.rank, self._base, self._delta
+        left, right = self._array("left", r, module.outputs), self._array("right", r, module.inputs)
+        left[:r], left[r:] = delta[module.b_name].T, base[module.b_name].T
+        right[:r], right[r:] = base[module.a_name], delta[module.a_name]
+        right[:r] += right[r:]
+        return left, right
+
+    def _array(self, side: str, rank: int, width: int) -> Matrix:
+        key = side, 2 * rank, width
+        if key not in self._arrays:
+            self._arrays[key] = np.empty(key[1:])
+        return self._arrays[key]
 
 
 def column_overlap(adapter: Adapter) -> tuple[float, float]:

@@ -88,18 +88,19 @@ class GrantLink:
         """Take in the outcome of a burst with the present MCS; ``first``: its blocks had not been sent before."""
         if not detected:
             return
-        used_db = self.offset_db
-        excess = excess_db(self._rule, self.mcs, self.grant.at(-self.backoff_db), used_db)
+        used_db, excess = self.offset_db, self._excess_db
         if first:
             easy = self.mcs == self._rule.tables.mcs_names[-1] and excess > EASY_DB
             floor_db = self._initial_offset_db if easy else -LARGEST_OFFSET_DB
             self.state = after_burst(self.state, blocks, failed, self._rule.target_block_error_rate, floor_db)
         if failed > BAD_SHARE * blocks:
             self._evidence_db = max(self._evidence_db, used_db + excess + BELOW_NEED_DB)
-        self._choose()
+        if self.offset_db != used_db:
+            self._choose()
 
     def _choose(self) -> None:
         """Power first: it falls only where even the top MCS has more than it needs."""
         self.backoff_db = power_backoff_db(self._rule, self.grant, self.offset_db)
         mcs = choose_mcs(self._rule, self.grant.at(-self.backoff_db), self.offset_db)
         self.mcs = mcs or most_robust_mcs(self._rule, self.grant)
+        self._excess_db = excess_db(self._rule, self.mcs, self.grant.at(-self.backoff_db), self.offset_db)

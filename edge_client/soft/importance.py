@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.adapters import Adapter, LoraModule, Scaling, module_scaling
-from protocol.factors import exact_energy
+from protocol.factors import Matrix, StackedChange, product_energy
 from protocol.update.components import Components
 from protocol.update.quantisation import rounding_variance
 
@@ -38,9 +38,15 @@ class UpdateEnergies:
 def update_energies(base: Adapter, delta: Adapter, scaling: Scaling) -> UpdateEnergies:
     """Energies of ``delta`` on top of ``base``."""
     components = Components(base)
-    ranks = _rank_energies(components, base, delta, scaling)
+    ranks, exact, stacks = [], 0.0, StackedChange(base, delta)
+    for module in components.modules:
+        left, right = stacks.of(module)
+        s = module_scaling(scaling, module.name)
+        ranks.append(_module_energies(left, right, s))
+        exact += s**2 * product_energy(left.T, right)
     head = float(head_energies(components, delta, kappa=1.0).sum())
-    return UpdateEnergies(float(ranks.sum()), head, exact_energy(base, delta, scaling), ranks)
+    additive = np.concatenate(ranks)
+    return UpdateEnergies(float(additive.sum()), head, exact, additive)
 
 
 def additive_energy(base: Adapter, delta: Adapter, scaling: Scaling, kappa: float) -> float:
@@ -108,14 +114,19 @@ def head_rounding_energies(components: Components, delta: Adapter, kappa: float,
 
 
 def _rank_energies(components: Components, base: Adapter, delta: Adapter, scaling: Scaling) -> Energies:
-    energies = []
-    for module in components.modules:
-        b0, db = _float64(base, module.b_name).T, _float64(delta, module.b_name).T
-        a0, da = _float64(base, module.a_name), _float64(delta, module.a_name)
-        a = a0 + da
-        energy = _squares(db) * _squares(a) + _squares(b0) * _squares(da) + 2.0 * _dots(db, b0) * _dots(a, da)
-        energies.append(module_scaling(scaling, module.name) ** 2 * np.maximum(energy, 0.0))
-    return np.concatenate(energies)
+    stacks = StackedChange(base, delta)
+    return np.concatenate(
+        [_module_energies(*stacks.of(m), module_scaling(scaling, m.name)) for m in components.modules]
+    )  # fmt: skip
+
+
+def _module_energies(left: Matrix, right: Matrix, s: float) -> Energies:
+    """Of each rank component, from ``stacked_change``."""
+    r = len(left) // 2
+    db, b0, a, da = left[:r], left[r:], right[:r], right[r:]
+    energy = _squares(db) * _squares(a) + _squares(b0) * _squares(da) + 2.0 * _dots(db, b0) * _dots(a, da)
+    energies: Energies = s**2 * np.maximum(energy, 0.0)
+    return energies
 
 
 def _float64(adapter: Adapter, name: str) -> NDArray[np.float64]:
