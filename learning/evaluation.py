@@ -86,7 +86,9 @@ def accuracy_on_mix(evaluation: Evaluation, histogram: NDArray[np.int64]) -> flo
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (textbook); z = 1.96 gives 95 %."""
+    """Wilson's score interval of a proportion (textbook); z = 1.96 gives 95 %. Without trials anything is possible."""
+    if trials == 0:
+        return 0.0, 1.0
     share = successes / trials
     spread = z * math.sqrt(share * (1.0 - share) / trials + z * z / (4.0 * trials * trials))
     scale = 1.0 + z * z / trials

@@ -1,8 +1,9 @@
 """A global adapter as an ordinary peft checkpoint: ``PeftModel.from_pretrained(base, directory)`` loads it.
 
-With ``model.pooling = "native"`` the base is the Hugging Face sequence classifier, and its head is in the checkpoint.
-With mean pooling the base is the encoder, and the linear head lies beside it in ``head.safetensors`` (``weight``,
-``bias``): logits are its product with the mean of the last states over the text's tokens.
+With ``model.pooling = "native"`` the base is the Hugging Face classifier of texts or images, and its head is in the
+checkpoint; or it is the causal language model, whose head is no part of it. With mean pooling the base is the encoder,
+and the linear head lies beside it in ``head.safetensors`` (``weight``, ``bias``): logits are its product with the mean
+of the last states over the text's tokens.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from learning.assets import model_directory
 from protocol.adapters import Adapter, is_lora
 from protocol.configuration import ModelTable
 from protocol.files import write_atomically
+from protocol.schemes import TaskName
 
 HEAD = "head.safetensors"
 _PREFIX = "base_model.model."
@@ -28,7 +30,7 @@ def write_peft_checkpoint(adapter: Adapter, table: ModelTable, directory: Path) 
 
     Raises StorageError; DataError, MissingPartError if the base model is not there.
     """
-    from peft import LoraConfig, TaskType
+    from peft import LoraConfig
 
     wrapper = _WRAPPERS[table.pooling]
     bare = {_bare(name, wrapper): np.ascontiguousarray(value) for name, value in adapter.items()}
@@ -37,7 +39,7 @@ def write_peft_checkpoint(adapter: Adapter, table: ModelTable, directory: Path) 
     config = LoraConfig(
         r=table.lora_rank, lora_alpha=table.lora_alpha, lora_dropout=table.lora_dropout, inference_mode=True,
         target_modules=sorted(table.lora_targets), modules_to_save=heads or None,
-        task_type=TaskType.SEQ_CLS if table.pooling == "native" else TaskType.FEATURE_EXTRACTION,
+        task_type=_task_type(table),
         base_model_name_or_path=str(model_directory(table)),
     )  # fmt: skip
     directory.mkdir(parents=True, exist_ok=True)
@@ -49,6 +51,14 @@ def write_peft_checkpoint(adapter: Adapter, table: ModelTable, directory: Path) 
         write_atomically(directory / HEAD, save(head, metadata={"format": "pt"}))
         written.append(directory / HEAD)
     return written
+
+
+def _task_type(table: ModelTable) -> str | None:
+    """As peft names it; it has no name for image classification, and needs none."""
+    if table.pooling == "mean":
+        return "FEATURE_EXTRACTION"
+    names: dict[TaskName, str] = {"text-classification": "SEQ_CLS", "language-modelling": "CAUSAL_LM"}
+    return names.get(table.learns)
 
 
 def _bare(name: str, wrapper: str) -> str:
