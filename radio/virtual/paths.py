@@ -7,15 +7,17 @@ the stream is cut. Everything follows from the seed, the two names and the time.
 
 from __future__ import annotations
 
+import functools
 import math
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 from protocol.random_streams import random_stream
-from radio.channel.fading import FadingModel, Taps, apply_taps, draw_moving_taps, draw_taps
-from radio.channel.resampling import TAPS
+from radio.channel.fading import FadingModel, Taps, draw_moving_taps, draw_taps
+from radio.channel.resampling import TAPS, interpolator
 
 Samples = NDArray[np.complex64]
 
@@ -37,6 +39,7 @@ class Path:
         """Carrier phase of the path."""
         self._seed = seed
         self._fading = fading
+        self._delays_s = tuple(fading.delays_s().tolist())
         self._doppler_hz = 0.0
         self._points: dict[tuple[int, int], Taps] = {}
 
@@ -52,15 +55,13 @@ class Path:
 
     def margins(self, rate_hz: float) -> tuple[int, int]:
         """Samples before and after a piece that ``apply`` needs to get its ends right."""
-        delays_s = self._fading.delays_s()
-        if len(delays_s) == 1 and delays_s[0] == 0.0:
-            return 0, 0
-        return int(delays_s.max() * rate_hz) + TAPS, TAPS // 2
+        delays_s = self._delays_s
+        return (0, 0) if delays_s == (0.0,) else (int(max(delays_s) * rate_hz) + TAPS // 2, TAPS // 2 - 1)
 
     def response(self, time_s: float, frequency_hz: float) -> complex:
         """Gain at a frequency from the carrier, path loss apart."""
         gains = self._gains_at(time_s)
-        return complex(np.exp(-2j * np.pi * frequency_hz * self._fading.delays_s()) @ gains)
+        return complex(np.exp(-2j * np.pi * frequency_hz * np.array(self._delays_s)) @ gains)
 
     def apply(self, samples: Samples, rate_hz: float, begin_s: float) -> Samples:
         """``samples`` with the margins on either side through the fade, complex64 without them.
@@ -71,27 +72,37 @@ class Path:
         n = len(samples) - before - after
         edges = self._grid_edges(begin_s, n, rate_hz)
         parts = [
-            self._apply_line(samples[begin : end + before + after], rate_hz, begin_s + begin / rate_hz, before)
+            self._apply_line(samples[begin : end + before + after], rate_hz, begin_s + begin / rate_hz)
             for begin, end in pairwise(edges)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _apply_line(self, samples: Samples, rate_hz: float, begin_s: float, before: int) -> Samples:
+    def _apply_line(self, samples: Samples, rate_hz: float, begin_s: float) -> Samples:
         """A piece within which the gains move along one line."""
         n = len(samples) - sum(self.margins(rate_hz))
         point, position = self._place(begin_s + 0.5 / rate_hz)
         now = self._taps(point)
         if self._doppler_hz == 0.0:
-            still: Samples = apply_taps(samples, now, rate_hz)[before : before + n]
-            return still
+            return self._through(samples, rate_hz, now.gains)[0]
         weight = position - point + (np.arange(n) - 0.5) * (self._grid_hz / rate_hz)
         after = self._taps(point + 1)
         if now.flat:
             flat: Samples = samples * (now.gains[0] + weight * (after.gains[0] - now.gains[0])).astype(np.complex64)
             return flat
-        low, high = (apply_taps(samples, taps, rate_hz)[before : before + n] for taps in (now, after))
+        low, high = self._through(samples, rate_hz, now.gains, after.gains)
         moving: Samples = low + weight.astype(np.float32) * (high - low)
         return moving
+
+    def _through(self, samples: Samples, rate_hz: float, *gains: NDArray[np.complex128]) -> list[Samples]:
+        """``samples`` with the margins through the taps with these gains: complex64 without margins, for each."""
+        if self._delays_s == (0.0,):
+            return [samples * np.complex64(gain[0]) for gain in gains]
+        filters = _echo_filters(self._delays_s, rate_hz)
+        size = fft.next_fast_len(len(samples))
+        spectrum = fft.fft(samples, size)
+        responses = (fft.fft((gain @ filters).astype(np.complex64), size) for gain in gains)
+        # The rest of the circular convolution falls into the margins.
+        return [fft.ifft(spectrum * response)[filters.shape[1] - 1 : len(samples)] for response in responses]
 
     @property
     def _grid_hz(self) -> float:
@@ -129,3 +140,15 @@ class Path:
                 time_s = point / self._grid_hz
                 self._points[key] = draw_moving_taps(rng, self._fading, self._doppler_hz, time_s)
         return self._points[key]
+
+
+@functools.lru_cache(maxsize=64)
+def _echo_filters(delays_s: tuple[float, ...], rate_hz: float) -> NDArray[np.float64]:
+    """Impulse response of each delay, float64 (delays, length); delay 0 is at index TAPS / 2 - 1."""
+    delays = np.array(delays_s) * rate_hz
+    offsets = np.arange(TAPS) - (TAPS // 2 - 1)
+    filters = np.zeros((len(delays), int(delays.max()) + TAPS))
+    for row, delay in zip(filters, delays, strict=True):
+        whole = int(delay)
+        row[whole : whole + TAPS] = interpolator(delay - whole, offsets)
+    return filters

@@ -1,0 +1,258 @@
+"""Virtual Plutos over TCP, asked by a client in Python alone: buffers, time, under- and overflows."""
+
+import errno
+import threading
+import time
+
+import numpy as np
+import pytest
+from iiod_client import ADC, DAC, PHY, XADC, IiodClient, as_complex, tone_codes
+
+from protocol.errors import AddressInUseError, ConfigurationError
+from radio.virtual.configuration import medium_of
+from radio.virtual.control_messages import Advance, Status
+from radio.virtual.registers import OVERFLOW, UNDERFLOW
+from radio.virtual.session import BUFFER_LIMIT
+from radio.virtual.testbed import VirtualPlutos, virtual_plutos
+from radio.virtual.transmission import AHEAD_SAMPLES, LATENCY_SAMPLES
+
+
+@pytest.fixture
+def stepped():
+    with virtual_plutos(["a"], stepped=True) as plutos:
+        yield plutos
+
+
+@pytest.fixture
+def client(stepped):
+    with IiodClient(stepped.uri("a")) as client:
+        client.configure()
+        yield client
+
+
+def looped_back(client):
+    client.set(f"{PHY} DEBUG", "loopback", 1)
+
+
+def counted(samples, first=0):
+    """A ramp that the loopback's lower 12 bits hold: int16 (samples, 2)."""
+    ramp = (np.arange(first, first + samples) % 4096 - 2048).astype(np.int16)
+    return np.stack([ramp, ramp[::-1]], axis=1) << 4
+
+
+def test_the_conversation_a_client_of_libiio_begins_with(stepped):
+    with IiodClient(stepped.uri("a")) as client:
+        client.send("VERSION")
+        assert client.line() == "0.24.v0.24  "
+        assert client.document("ZPRINT") == -errno.EINVAL
+        assert client.document("PRINT").startswith(b"<?xml")
+        assert client.ask("TIMEOUT 2500") == 0
+        assert client.ask(f"GETTRIG {PHY}") == -errno.ENOENT
+        assert client.ask("BINARY") == -errno.EINVAL
+        client.send("EXIT")
+        with pytest.raises(ConnectionError):
+            client.line()
+
+
+def test_all_attributes_at_once_are_those_read_one_by_one(client):
+    data = client.document(f"READ {XADC} INPUT temp0 ")
+    values = []
+    while data:
+        length = int.from_bytes(data[:4], "big", signed=True)
+        values.append(data[4 : 4 + length].rstrip(b"\0").decode())
+        data = data[4 + -(-length // 4) * 4 :]
+    assert values == [client.read(f"{XADC} INPUT temp0", name) for name in ("offset", "raw", "scale")]
+
+
+@pytest.mark.parametrize(
+    ("request_line", "number"),
+    [
+        (f"READBUF {ADC} 64", errno.EBADF), (f"WRITEBUF {DAC} 64", errno.EBADF), (f"CLOSE {ADC}", errno.ENXIO),
+        (f"OPEN {ADC} 64 3", errno.EINVAL), (f"OPEN {ADC} 64 00000000", errno.EINVAL),
+        (f"OPEN {ADC} 64 0000000f", errno.EINVAL), (f"OPEN {ADC} 0 00000003", errno.EINVAL),
+        (f"OPEN {PHY} 64 00000003", errno.ENOENT), ("OPEN x 64 00000003", errno.ENODEV),
+        (f"OPEN {ADC} {BUFFER_LIMIT + 1} 00000003", errno.ENOMEM), (f"SET {ADC} BUFFERS_COUNT 0", errno.EINVAL),
+        (f"SET {PHY} BUFFERS_COUNT 4", errno.EINVAL), ("READ x y", errno.ENODEV), (f"SETTRIG {PHY} x", errno.ENODEV),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_answered_with_its_errno_and_the_talk_goes_on(client, request_line, number):
+    assert client.ask(request_line) == -number
+    assert client.ask("TIMEOUT 1") == 0
+
+
+def test_reading_waits_until_time_has_brought_the_samples(stepped, client):
+    client.open(ADC, 1000)
+    client.request_samples(1000)
+    stepped.advance(999)
+    assert not client.answered(within_s=0.2)
+    stepped.advance(1)
+    assert client.take_samples().shape == (1000, 2)
+
+
+def test_the_digital_loopback_gives_the_upper_twelve_bits_sample_by_sample(stepped, client):
+    looped_back(client)
+    client.open(ADC, 2048)
+    with IiodClient(stepped.uri("a")) as sender:
+        sender.open(DAC, 700)
+        codes = counted(700) + 11  # the four lower bits are rounded down
+        assert sender.push(codes) == 2800
+        stepped.advance(2048)
+        received = client_samples(client, 2048)
+    expected = np.zeros((2048, 2), np.int16)
+    expected[LATENCY_SAMPLES : LATENCY_SAMPLES + 700] = codes >> 4
+    np.testing.assert_array_equal(received, expected)
+
+
+def client_samples(client, samples):
+    client.request_samples(samples)
+    return client.take_samples()
+
+
+def test_buffers_pushed_in_time_play_without_a_gap_and_late_ones_underflow(stepped, client):
+    looped_back(client)
+    client.open(ADC, 4000)
+    with IiodClient(stepped.uri("a")) as sender:
+        sender.open(DAC, 1000)
+        sender.push(counted(1000))
+        stepped.advance(1000 + LATENCY_SAMPLES - AHEAD_SAMPLES)
+        sender.push(counted(1000, 1000))
+        assert client.status(DAC) == 0
+        stepped.advance(1001)
+        sender.push(counted(1000, 2000))
+        assert client.status(DAC) == UNDERFLOW
+        assert client.status(DAC) == 0
+        stepped.advance(2000)
+        received = client_samples(client, 4000)[:, 0]
+    first = LATENCY_SAMPLES
+    np.testing.assert_array_equal(received[first : first + 2000], counted(2000)[:, 0] >> 4)
+    gap = received[first + 2000 : first + 2000 + LATENCY_SAMPLES - AHEAD_SAMPLES]
+    assert not gap.any()
+    assert stepped.control(Status()).radios[0].underflows == 2
+
+
+def test_a_cyclic_buffer_repeats_until_it_is_closed(stepped, client):
+    looped_back(client)
+    client.open(ADC, 1000)
+    sender = IiodClient(stepped.uri("a"))
+    sender.open(DAC, 300, cyclic=True)
+    sender.push(counted(300))
+    stepped.advance(1000)
+    received = client_samples(client, 1000)
+    expected = np.tile(counted(300) >> 4, (3, 1))[: 1000 - LATENCY_SAMPLES]
+    np.testing.assert_array_equal(received[LATENCY_SAMPLES:], expected)
+    assert sender.ask(f"CLOSE {DAC}") == 0
+    stepped.advance(1000)
+    assert not client_samples(client, 1000).any()
+    sender.close()
+
+
+def test_the_transmitter_has_one_owner_and_is_free_once_that_is_gone(stepped, client):
+    client.open(DAC, 64)
+    with IiodClient(stepped.uri("a")) as other:
+        assert other.ask(f"OPEN {DAC} 64 00000003") == -errno.EBUSY
+        assert client.ask(f"SET {DAC} BUFFERS_COUNT 2") == -errno.EBUSY
+        assert client.ask(f"CLOSE {DAC}") == 0
+        other.open(DAC, 64)
+
+
+def test_two_readers_of_one_radio_get_the_same_samples(stepped, client):
+    with IiodClient(stepped.uri("a")) as other:
+        client.open(ADC, 512)
+        other.open(ADC, 1024)
+        stepped.advance(1024)
+        np.testing.assert_array_equal(
+            np.concatenate([client_samples(client, 512), client_samples(client, 512)]), client_samples(other, 1024)
+        )
+
+
+def test_one_channel_alone_is_the_same_as_in_both(stepped, client):
+    with IiodClient(stepped.uri("a")) as other:
+        client.open(ADC, 256)
+        other.open(ADC, 256, mask="00000002")
+        stepped.advance(256)
+        other.request_samples(256, channels=1)
+        np.testing.assert_array_equal(client_samples(client, 256)[:, 1:], other.take_samples(channels=1))
+
+
+def test_the_same_commands_give_the_same_samples_whatever_the_steps():
+    def run(steps):
+        medium = {"medium": {"model": "tdl-a", "doppler_hz": 30.0}}
+        with (
+            virtual_plutos(["a", "b"], medium, stepped=True) as plutos,
+            IiodClient(plutos.uri("a")) as receiver,
+            IiodClient(plutos.uri("b")) as sender,
+        ):
+            for client in (receiver, sender):
+                client.configure()
+            receiver.open(ADC, 30_000)
+            sender.open(DAC, 4096, cyclic=True)
+            sender.push(tone_codes(100, 4096))
+            for step in steps:
+                plutos.advance(step)
+            return client_samples(receiver, 30_000)
+
+    first = run([30_000])
+    np.testing.assert_array_equal(run([30_000]), first)
+    # Cut elsewhere only the rounding of single-precision sums differs.
+    assert np.abs(run([7, 9_993, 20_000]).astype(int) - first).max() <= 1
+    assert as_complex(first).std() > 0.005
+
+
+def test_time_does_not_run_away_from_who_does_not_read(stepped, client, monkeypatch):
+    monkeypatch.setattr("radio.virtual.engine.UNREAD_LIMIT", 1000)
+    client.open(ADC, 600)
+    stepped.advance(1001)
+    with pytest.raises(ConfigurationError, match="unread; read them first"):
+        stepped.advance(1)
+    with pytest.raises(ConfigurationError, match="at a time"):
+        stepped.control(Advance(samples=1 << 25))
+
+
+def test_paced_time_cannot_be_advanced():
+    with virtual_plutos(["a"]) as plutos, pytest.raises(ConfigurationError, match="--stepped"):
+        plutos.advance(1)
+
+
+def test_paced_buffers_that_nobody_reads_overflow_and_the_register_says_so():
+    with virtual_plutos(["a"]) as plutos, IiodClient(plutos.uri("a")) as client:
+        client.configure()
+        assert client.ask(f"SET {ADC} BUFFERS_COUNT 2") == 0
+        client.open(ADC, 5_000)
+        while not client.status(ADC) & OVERFLOW:
+            threading.Event().wait(0.002)
+        assert plutos.control(Status()).radios[0].overflows >= 1
+        client.receive(10_000)  # what the two buffers held
+
+
+def test_paced_transmission_takes_as_long_as_its_samples():
+    with virtual_plutos(["a"]) as plutos, IiodClient(plutos.uri("a")) as client:
+        client.configure()
+        client.open(DAC, 25_000)
+        begin_s = plutos.engine.time_s()
+        for _ in range(24):
+            client.push(np.zeros((25_000, 2)))
+        # All but the four buffers that wait in the kernel have been sent: 20 of 10 ms.
+        assert plutos.engine.time_s() - begin_s > 0.195
+
+
+def test_a_client_that_is_gone_leaves_nothing_open(stepped, client):
+    with IiodClient(stepped.uri("a")) as reader, IiodClient(stepped.uri("a")) as sender:
+        reader.open(ADC, 1000)
+        reader.request_samples(1000)
+        sender.open(DAC, 64)
+    client.open(DAC, 64)  # waits for the close of the other
+    deadline_s = time.monotonic() + 20.0
+    while stepped.control(Advance(samples=1)).radios[0].connections > 1:
+        assert time.monotonic() < deadline_s
+    assert client.ask(f"SET {ADC} BUFFERS_COUNT 4") == 0
+
+
+def test_a_taken_address_is_told_and_nothing_stays_open():
+    with virtual_plutos(["a"]) as plutos:
+        taken = plutos.server("a")
+        medium = medium_of({}, ["x", "y"], "medium")
+        other = VirtualPlutos({"x": ("127.0.0.1", 0), "y": (taken.host, taken.port)}, medium)
+        with pytest.raises(AddressInUseError, match=f"radio 'y': {taken.host}:{taken.port} is taken"):
+            other.start()
+        with pytest.raises(ConnectionRefusedError):
+            IiodClient(other.uri("x"))
