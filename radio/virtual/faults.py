@@ -43,7 +43,7 @@ class Faults:
             self._condition.wait_for(lambda: not self._stalled or ended.is_set())
 
     def piece(self, size: int) -> tuple[int, float]:
-        """How many of ``size`` bytes may be sent at once, and the pause after them, s."""
+        """How many of ``size`` bytes may be sent at once, and the pause before them, s."""
         with self._condition:
             if self._bytes_per_s is None:
                 return size, 0.0

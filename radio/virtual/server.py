@@ -148,10 +148,10 @@ class _Connection(threading.Thread):
         faults.wait(self._ended)
         while view:
             size, pause_s = faults.piece(len(view))
-            self._socket.sendall(view[:size])
-            view = view[size:]
             if pause_s and self._ended.wait(pause_s):
                 return
+            self._socket.sendall(view[:size])
+            view = view[size:]
 
     def _gone(self) -> bool:
         """Whether the connection has ended at either side."""
