@@ -136,7 +136,7 @@ def measured(name: str, payload: str, clients: int, rounds: int, flower_python: 
 
 
 def start(stack: ExitStack, name: str, payload: str, clients: int, flower_python: Path, logs: Path) -> System:
-    """A system that waits for its first round. RuntimeError with the end of its log if it does not start."""
+    """A system that waits for its first round."""
     size = ["--clients", str(clients), "--payload", payload]
     if name in FLOWER:
         way, fast = FLOWER[name]
@@ -145,11 +145,7 @@ def start(stack: ExitStack, name: str, payload: str, clients: int, flower_python
     else:
         command = [*part_command(name), "station", *size]
         environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    log = logs / f"{name}.log"
-    try:
-        return stack.enter_context(started(name, command, log, environment))
-    except RuntimeError as error:
-        raise RuntimeError(f"{error}\n{log.read_text('utf-8', errors='replace')[-2000:]}") from error
+    return stack.enter_context(started(name, command, logs / f"{name}.log", environment))
 
 
 def row(system: System, limit: System, payload: str, clients: int) -> dict:

@@ -153,7 +153,7 @@ class Plan(Message, tag="plan", frozen=True):
 
     round_index: Round
     adapter: bytes
-    """safetensors file of the global adapter and head, float32; on the wire a frame of its own."""
+    """safetensors file of the global adapter and head, float32; on the wire in frames of its own."""
     committed: Participation | None
     kappa: Annotated[float, Meta(ge=0.0, le=1e30)] | None
     """Head energy scale; None in the first round: the client sets its own."""

@@ -52,6 +52,7 @@ class System:
     process: subprocess.Popen[bytes]
     connection: socket.socket
     isolated: bool
+    log: Path
     rounds: list[Round] = field(default_factory=list)
     peak_bytes: int = 0
     """Proportional set size of all processes at its largest."""
@@ -109,7 +110,7 @@ class System:
         try:
             said = mark_of(self._lines.readline())
         except (EOFError, TimeoutError) as error:
-            raise RuntimeError(f"{self.name}: {error or 'no answer'} (exit code {self.process.poll()})") from error
+            raise RuntimeError(f"{self.name}: {error or 'no answer'}\n{_end_of(self.log)}") from error
         if said["mark"] != mark:
             raise RuntimeError(f"{self.name}: said {said['mark']}, not {mark}")
         return said
@@ -154,7 +155,7 @@ def started(name: str, command: Sequence[str], log: Path, environment: dict[str,
                 env={**os.environ, **environment},
             )  # fmt: skip
         try:
-            system = System(name, process, _accepted(listener, process), bool(prefix))
+            system = System(name, process, _accepted(listener, process, log), bool(prefix), log)
         except BaseException:
             end_processes([process])
             raise
@@ -164,12 +165,16 @@ def started(name: str, command: Sequence[str], log: Path, environment: dict[str,
             system.close()
 
 
-def _accepted(listener: socket.socket, process: subprocess.Popen[bytes]) -> socket.socket:
+def _accepted(listener: socket.socket, process: subprocess.Popen[bytes], log: Path) -> socket.socket:
     patience_ends = time.monotonic() + START_PATIENCE_S
     while process.poll() is None and time.monotonic() < patience_ends:
         if select.select([listener], [], [], 0.5)[0]:
             return listener.accept()[0]
-    raise RuntimeError(f"it did not start (exit code {process.poll()})")
+    raise RuntimeError(f"it did not start (exit code {process.poll()})\n{_end_of(log)}")
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text("utf-8", errors="replace")[-2000:]
 
 
 @functools.cache

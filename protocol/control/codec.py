@@ -20,6 +20,7 @@ from protocol.messages import (
     StationMessage,
 )
 
+ADAPTER_FRAME_BYTES = 2**20
 _LARGEST_REAL = 1e30
 _LARGEST_INTEGER = 2**63 - 1
 
@@ -56,14 +57,19 @@ def decode_from_client(data: bytes | memoryview) -> ClientMessage:
     return msgspec.structs.replace(message, **{key: _printable(text) for key, text in fields if isinstance(text, str)})
 
 
-def encode_from_station(message: StationMessage) -> list[bytes]:
+def encode_from_station(message: StationMessage) -> list[bytes | memoryview]:
     """Frames of a message of the base station. Raises ProtocolError if it is too large or holds NaN.
 
-    A plan's adapter is a second frame, the very bytes of ``message``: one copy of it serves all clients.
+    A plan's adapter follows in frames of ``ADAPTER_FRAME_BYTES``, views of the very bytes of ``message``: one copy
+    serves all clients, and on a slow road frame after frame tells that the other end is alive.
     """
     _check_numbers(message)
+    frames: list[bytes | memoryview]
     if isinstance(message, Plan):
-        frames = [_encoder.encode(msgspec.structs.replace(message, adapter=b"")), message.adapter]
+        adapter = memoryview(message.adapter)
+        header = _encoder.encode(msgspec.structs.replace(message, adapter=b""))
+        begins = range(0, len(adapter), ADAPTER_FRAME_BYTES)
+        frames = [header, *(adapter[begin : begin + ADAPTER_FRAME_BYTES] for begin in begins)]
     else:
         frames = [_encoder.encode(message)]
     _check_size(sum(len(frame) for frame in frames), STATION_MESSAGE_LIMIT)
@@ -72,13 +78,15 @@ def encode_from_station(message: StationMessage) -> list[bytes]:
 
 def decode_from_station(frames: Sequence[bytes | memoryview]) -> StationMessage:
     """Check and read a message of the base station. Raises ProtocolError, one line."""
-    if not 1 <= len(frames) <= 2:
-        raise ProtocolError(f"a message of {len(frames)} frames; one of the base station has one or two")
+    if not frames:
+        raise ProtocolError("a message of 0 frames")
     _check_size(sum(len(frame) for frame in frames), STATION_MESSAGE_LIMIT)
     message: StationMessage = _decode(frames[0], _station_decoder)
-    if isinstance(message, Plan) != (len(frames) == 2) or (isinstance(message, Plan) and message.adapter):
-        raise ProtocolError("a message off the schema: a second frame is a plan's adapter, and nothing else")
-    return msgspec.structs.replace(message, adapter=bytes(frames[1])) if isinstance(message, Plan) else message
+    if isinstance(message, Plan) and not message.adapter:
+        return msgspec.structs.replace(message, adapter=b"".join(frames[1:]))
+    if isinstance(message, Plan) or len(frames) > 1:
+        raise ProtocolError("a message off the schema: further frames are a plan's adapter, and nothing else")
+    return message
 
 
 def _check_size(size: int, limit: int) -> None:

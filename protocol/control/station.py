@@ -50,7 +50,7 @@ class StationControl:
     def __init__(self, address: str, pair: KeyPair, allowed: Mapping[str, str]) -> None:
         self._inbox: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
         self._waiting: Counter[str] = Counter()
-        self._outbox: queue.SimpleQueue[tuple[bytes, list[bytes]]] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[tuple[bytes, list[bytes | memoryview]]] = queue.SimpleQueue()
         self._roster = Roster()
         self._lock = threading.Lock()
         self._stages: dict[str, tuple[Heartbeat, float]] = {}
@@ -146,7 +146,7 @@ class StationControl:
         while not self._outbox.empty():
             self._put_out(*self._outbox.get())
 
-    def _put_out(self, routing_id: bytes, frames: list[bytes]) -> None:
+    def _put_out(self, routing_id: bytes, frames: list[bytes | memoryview]) -> None:
         # A ROUTER drops what it cannot route; a client that stopped reading loses messages, never blocks us.
         self._router.send_multipart([routing_id, *frames], zmq.DONTWAIT, copy=False)
 
