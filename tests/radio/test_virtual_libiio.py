@@ -232,6 +232,6 @@ def system_python_has_gr_iio():
 def test_gnu_radio_s_own_blocks_send_and_receive(plutos):
     done = tool("/usr/bin/python3", str(GNU_RADIO), plutos.uri("b"), plutos.uri("a"), str(RATE_HZ), str(LO_HZ))
     assert done.returncode == 0, done.stderr.decode()
-    frequency_hz, level_dbfs = (float(word) for word in done.stdout.split()[-2:])
+    frequency_hz, level_dbfs = map(float, re.search(rb"measured (\S+) (\S+)", done.stdout).groups())
     assert frequency_hz == pytest.approx(100_000, abs=20.0)
     assert level_dbfs == pytest.approx(7.0 - 10.0 - 6.02 - 40.0 + 20.0, abs=0.3)
