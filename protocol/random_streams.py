@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import NDArray
 
 Key = int | str
 
@@ -25,4 +27,16 @@ def random_stream(seed: int, purpose: str, *key: Key) -> np.random.Generator:
 
     Example: ``random_stream(7, "fade", round_index, "jetson-1")``.
     """
-    return np.random.Generator(np.random.Philox(key=derive_seed(seed, purpose, *key)))
+    philox_key = _PhiloxKey(derive_seed(seed, purpose, *key))
+    return np.random.Generator(np.random.Philox(philox_key))  # type: ignore[arg-type]  # unknown to numpy's stubs
+
+
+class _PhiloxKey(ISeedSequence):
+    """Stands where a seed sequence does; the same as ``Philox(key=...)``, which also asks the system for entropy."""
+
+    def __init__(self, key: int) -> None:
+        self._words = np.array([key, 0], np.uint64)
+
+    def generate_state(self, n_words: int, dtype: object = np.uint64) -> NDArray[np.uint64]:
+        """The key's two words; ``Philox`` wants no others."""
+        return self._words

@@ -62,7 +62,7 @@ LinkTablesFile = dict[CodecName, CodecTables]
 """The file's content."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Curve:
     """Natural logarithm of the block error rate, non-increasing in SNR."""
 
@@ -70,8 +70,8 @@ class _Curve:
     log_rate: NDArray[np.float64]
 
 
-class _Knots(NamedTuple):
-    """All curves as tables, (schemes, points); shorter ones are padded."""
+class Knots(NamedTuple):
+    """All curves as tables, (schemes, points); shorter ones are padded: SNRs with infinity, the rest with 0."""
 
     snr_db: NDArray[np.float64]
     log_rate: NDArray[np.float64]
@@ -130,27 +130,16 @@ class LinkTables:
         rates: NDArray[np.float64] = np.where(snr_db < first - 0.5, 1.0, np.maximum(np.exp(log_rate), SMALLEST_RATE))
         return rates
 
-    def block_error_rates_of(self, places: NDArray[np.int64], snr_db: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The same, to the bit, for the scheme at ``places[i]`` of ``mcs_names`` at ``snr_db[i]``, (n,)."""
-        knots = self._knots
-        first, last = knots.snr_db[places, 0], knots.last_snr_db[places]
-        before = np.sum(knots.snr_db[places] <= snr_db[:, None], axis=1) - 1
-        at = places, np.clip(before, 0, knots.points[places] - 1)
-        # Below the first and above the last point the slope there is 0.
-        log_rate = knots.slope[at] * np.where(before < 0, 0.0, snr_db - knots.snr_db[at]) + knots.log_rate[at]
-        log_rate += knots.last_slope[places] * np.maximum(snr_db - last, 0.0)
-        rates: NDArray[np.float64] = np.where(snr_db < first - 0.5, 1.0, np.maximum(np.exp(log_rate), SMALLEST_RATE))
-        return rates
-
     @cached_property
-    def _knots(self) -> _Knots:
+    def knots(self) -> Knots:
+        """The same for compiled loops."""
         curves = list(self.curves.values())
         width = max(len(curve.snr_db) for curve in curves)
 
         def padded(rows: list[NDArray[np.float64]], fill: float) -> NDArray[np.float64]:
             return np.array([np.pad(row, (0, width - len(row)), constant_values=fill) for row in rows])
 
-        return _Knots(
+        return Knots(
             snr_db=padded([curve.snr_db for curve in curves], np.inf),
             log_rate=padded([curve.log_rate for curve in curves], 0.0),
             slope=padded([np.diff(curve.log_rate) / np.diff(curve.snr_db) for curve in curves], 0.0),
@@ -170,17 +159,7 @@ class LinkTables:
 
     def required_snr_db(self, mcs: str, block_error_rate: float) -> float:
         """Least SNR at which at most ``block_error_rate`` of the blocks are lost, dB."""
-        curve = self._curve(mcs)
-        target = math.log(max(block_error_rate, SMALLEST_RATE))
-        if target < curve.log_rate[-1]:
-            return float(curve.snr_db[-1] + (target - curve.log_rate[-1]) / _last_slope(curve))
-        # Ascending in the rate: the first point at or below the target bounds it from above.
-        after = bisect.bisect_left(list(-curve.log_rate), -target)
-        if after == 0:
-            return float(curve.snr_db[0])
-        high, low = curve.log_rate[after - 1], curve.log_rate[after]
-        share = (high - target) / (high - low)
-        return float(curve.snr_db[after - 1] + share * (curve.snr_db[after] - curve.snr_db[after - 1]))
+        return _required_snr_db(self._curve(mcs), block_error_rate)
 
     def _curve(self, mcs: str) -> _Curve:
         if mcs not in self.curves:
@@ -197,6 +176,20 @@ def _curve(points: list[LinkPoint]) -> _Curve:
     # Half an error more, half a correct block more: no rate is exactly 0 or 1.
     rate = np.array([(point.errors + 0.5) / (point.blocks + 1.0) for point in points])
     return _Curve(snr_db, np.log(np.minimum.accumulate(rate)))
+
+
+@lru_cache(maxsize=1024)
+def _required_snr_db(curve: _Curve, block_error_rate: float) -> float:
+    target = math.log(max(block_error_rate, SMALLEST_RATE))
+    if target < curve.log_rate[-1]:
+        return float(curve.snr_db[-1] + (target - curve.log_rate[-1]) / _last_slope(curve))
+    # Ascending in the rate: the first point at or below the target bounds it from above.
+    after = bisect.bisect_left(list(-curve.log_rate), -target)
+    if after == 0:
+        return float(curve.snr_db[0])
+    high, low = curve.log_rate[after - 1], curve.log_rate[after]
+    share = (high - target) / (high - low)
+    return float(curve.snr_db[after - 1] + share * (curve.snr_db[after] - curve.snr_db[after - 1]))
 
 
 def _last_slope(curve: _Curve) -> float:

@@ -99,7 +99,7 @@ def _placed(
     reference_db = np.asarray(reference_sinr_db, float).reshape(rule.numerology.rb_total, -1)
     places = _placements(rule.numerology, widest)
     grants = Grants(places.rb_start, places.rb_count, reference_db[places.rb].ravel())
-    power = grants.mean(10.0 ** (0.1 * grants.sinr_db))
+    power = grants.mean((10.0 ** (0.1 * reference_db))[places.rb].ravel())
     cap_db = np.minimum(limits.psd_cap_db, limits.received_cap_db - 10.0 * np.log10(power))
     power_db = np.minimum(0.0, cap_db - places.density_db)
     gain_db = power_db + places.loaded_density_db

@@ -11,15 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radio.link_tables import LinkTables
+from radio.link_tables import SMALLEST_RATE, LinkTables
 from radio.modem.constellations import Constellation
 from radio.modem.layout import burst_symbols, max_blocks
 from radio.modem.mcs import McsTable
 from radio.numerology import Numerology
+
+if TYPE_CHECKING:
+    from radio.rate_kernels import Curves, Schemes
 
 HEADROOM_DB = 3.0
 """Power is taken back only from what exceeds the top MCS's need by more than this."""
@@ -27,8 +31,8 @@ QUADRATURE_NODES = 24
 LOWEST_SNR_DB = -25.0
 HIGHEST_SNR_DB = 45.0
 SNR_STEP_DB = 0.25
-_ROUNDING_DB, _ROUNDING = 1e-6, 1e-9
-"""Wider than any rounding error of a comparison."""
+_SATURATED = 1e-6
+"""Information that is missing to a curve's end, per bit of a symbol: less cannot be inverted."""
 
 Sinr = Sequence[float] | NDArray[np.float64]
 
@@ -61,29 +65,24 @@ class Grants:
 
     def at(self, gain_db: float) -> Grants:
         """The same grants with ``gain_db`` more power."""
-        return replace(self, sinr_db=self.sinr_db + gain_db)
-
-    def reduce(self, ufunc: np.ufunc, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """``ufunc`` over each grant's values, (P,)."""
-        first = self._values_per_rb * (np.cumsum(self.rb_count) - self.rb_count)
-        reduced: NDArray[np.float64] = ufunc.reduceat(values, first)
-        return reduced
+        return replace(self, sinr_db=self.sinr_db + gain_db) if gain_db else self
 
     def mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over each grant's values, (P,)."""
-        return self.reduce(np.add, values) / (self._values_per_rb * self.rb_count)
+        size = self._values_per_rb * self.rb_count
+        total: NDArray[np.float64] = np.add.reduceat(values, self.ends - size)
+        return total / size
 
     def effective_snr_db(self, bits_per_symbol: int, shift_db: float = 0.0) -> NDArray[np.float64]:
         """SNR of the flat channels with the same mean mutual information, dB, (P,); averaged ``shift_db`` higher."""
-        curve_db, information = _information_curve(bits_per_symbol)
-        snr_db = curve_db - shift_db
-        mean = self.mean(np.interp(self.sinr_db, snr_db, information))
-        # The curve's flat end cannot be inverted: there the weakest value is a safe answer.
-        saturated = mean >= information[-1] - 1e-6 * bits_per_symbol
-        effective: NDArray[np.float64] = np.interp(mean, information, snr_db)
-        if saturated.any():
-            effective = np.where(saturated, self.reduce(np.minimum, self.sinr_db), effective)
-        return effective
+        from radio.rate_kernels import effective_snrs_db  # numba: loaded with the first rate
+
+        return effective_snrs_db(self.sinr_db, self.ends, 0, _curves(((bits_per_symbol, shift_db),)))
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """Where each grant's values end among all, (P,)."""
+        return self._values_per_rb * np.cumsum(self.rb_count)
 
     @property
     def _values_per_rb(self) -> int:
@@ -109,7 +108,8 @@ def expected_goodput_bps(
     longest bursts: training, pilots, prefixes, CRC and lost blocks are paid for; 0: no block fits a burst.
     """
     names = rule.tables.mcs_names
-    snr_db = _mcs_snr_db(names, grants) - offset_db
+    kinds, kind_of = _kinds(names)
+    snr_db = np.stack([grants.effective_snr_db(*kind) for kind in kinds])[kind_of] - offset_db
     lost = np.stack([rule.tables.block_error_rates(mcs, row) for mcs, row in zip(names, snr_db, strict=True)])
     return lossless_bps(rule, grants) * (1.0 - lost), lost
 
@@ -125,27 +125,42 @@ def best_mcs(rule: LinkRule, grants: Grants, offset_db: float) -> tuple[NDArray[
 
     Rate 0: no MCS meets the target at the SINR less ``offset_db``, or none has blocks that fit a burst.
     """
-    target, tables = rule.target_block_error_rate, rule.tables
-    lossless, snr_db = lossless_bps(rule, grants), _mcs_snr_db(tables.mcs_names, grants) - offset_db
-    over_db = snr_db - _usable_from_db(tables, target)[:, None]
-    # What is sure to meet the target loses at most that; what is slower even if it lost nothing cannot be the best.
-    floor_bps = np.where(over_db > _ROUNDING_DB, lossless, 0.0).max(axis=0) * (1.0 - target - _ROUNDING)
-    place, grant = np.nonzero((over_db > -_ROUNDING_DB) & (lossless >= floor_bps))
-    lost = tables.block_error_rates_of(place, snr_db[place, grant])
-    allowed = np.zeros_like(lossless)
-    allowed[place, grant] = np.where(lost <= target, lossless[place, grant] * (1.0 - lost), 0.0)
-    return allowed.max(axis=0), allowed.argmax(axis=0)
+    from radio.rate_kernels import best_schemes  # numba: loaded with the first rate
+
+    kinds, _ = _kinds(rule.tables.mcs_names)
+    schemes = _schemes(rule.tables, rule.numerology, rule.target_block_error_rate, rule.payload_share)
+    return best_schemes(
+        grants.sinr_db, grants.ends, grants.rb_start, grants.rb_count, offset_db, schemes, _curves(tuple(kinds)),
+        rule.tables.knots,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=8)
-def _usable_from_db(tables: LinkTables, target: float) -> NDArray[np.float64]:
-    return tables.usable_from_db(target)
+def _schemes(tables: LinkTables, numerology: Numerology, target: float, payload_share: float) -> Schemes:
+    from radio.rate_kernels import Schemes
+
+    names = tables.mcs_names
+    return Schemes(
+        lossless_bps=np.ascontiguousarray(payload_share * _block_payload_bps(names, numerology).transpose(1, 2, 0)),
+        usable_db=tables.usable_from_db(target),
+        constellation=np.array(_kinds(names)[1]),
+        target=target,
+        smallest_rate=SMALLEST_RATE,
+    )
 
 
-def _mcs_snr_db(names: tuple[str, ...], grants: Grants) -> NDArray[np.float64]:
-    """Effective SNR of each grant for each MCS, dB, (M, P)."""
-    kinds, kind_of = _kinds(names)
-    return np.stack([grants.effective_snr_db(*kind) for kind in kinds])[kind_of]
+@lru_cache(maxsize=32)
+def _curves(kinds: tuple[tuple[int, float], ...]) -> Curves:
+    """Of constellations by bits per symbol and shift."""
+    from radio.rate_kernels import Curves
+
+    curves = [_information_curve(bits) for bits, _ in kinds]
+    return Curves(
+        snr_db=np.array([snr_db - shift_db for (snr_db, _), (_, shift_db) in zip(curves, kinds, strict=True)]),
+        information=np.array([information for _, information in curves]),
+        saturated=np.array([information[-1] for _, information in curves])
+        - _SATURATED * np.array([bits for bits, _ in kinds]),
+    )
 
 
 @lru_cache(maxsize=8)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from base_station.tsfa import kernels
 from base_station.tsfa.spans import Span
 
 PASSES = 4
@@ -63,29 +64,18 @@ def _best_slot(
 
     ``first``, ``last``: what is known of the sums before the first of the others, and behind the last of them.
     """
-    rb_total = units.shape[1]
-    before = _sums_before(units, others, guard_rb, first)[:, None, :rb_total]
-    behind = _sums_behind(units, others, guard_rb, last)[:, 1 + guard_rb :, None]
-    totals = (before + behind + units[client]).reshape(len(others) + 1, -1).max(axis=1)
-    slot = int(totals.argmax())
-    return slot, int(totals[slot])
+    before, behind = _sums_before(units, others, guard_rb, first), _sums_behind(units, others, guard_rb, last)
+    return kernels.best_slot(units[client], guard_rb, before, behind)
 
 
 def _sums_before(
     units: NDArray[np.int64], order: list[int], guard_rb: int, known: NDArray[np.int64] | None = None
 ) -> NDArray[np.int64]:
     """Largest sum of the first i clients of the order in the first p RBs, at [i, p]; ``known``: its first rows."""
-    rb_total = units.shape[1]
-    sums = np.zeros((len(order) + 1, rb_total + guard_rb + 1), np.int64)
-    done = 0
-    if known is not None:
-        sums[: len(known)], done = known, len(known) - 1
-    for i in range(done, len(order)):
-        n = order[i]
-        sums[i + 1] = sums[i]
-        with_n = (units[n] + sums[i, :rb_total]).max(axis=1)
-        np.maximum(sums[i + 1, 1 + guard_rb :], with_n, out=sums[i + 1, 1 + guard_rb :])
-        np.maximum.accumulate(sums[i + 1], out=sums[i + 1])
+    sums = np.zeros((len(order) + 1, units.shape[1] + guard_rb + 1), np.int64)
+    known = sums[:1] if known is None else known
+    sums[: len(known)] = known
+    kernels.extend_sums_before(units, np.array(order, np.int64), guard_rb, len(known) - 1, sums)
     return sums
 
 
@@ -93,15 +83,9 @@ def _sums_behind(
     units: NDArray[np.int64], order: list[int], guard_rb: int, known: NDArray[np.int64] | None = None
 ) -> NDArray[np.int64]:
     """Largest sum of the clients from the i-th on, from position p on, at [i, p]; ``known``: its last rows."""
-    rb_total = units.shape[1]
-    sums = np.zeros((len(order) + 1, rb_total + guard_rb + 1), np.int64)
-    left = len(order)
-    if known is not None:
-        left -= len(known) - 1
-        sums[left:] = known
-    for i in range(left - 1, -1, -1):
-        sums[i] = sums[i + 1]
-        with_n = (units[order[i]] + sums[i + 1, 1 + guard_rb :, None]).max(axis=0)
-        np.maximum(sums[i, :rb_total], with_n, out=sums[i, :rb_total])
-        sums[i] = np.maximum.accumulate(sums[i, ::-1])[::-1]
+    sums = np.zeros((len(order) + 1, units.shape[1] + guard_rb + 1), np.int64)
+    known = sums[-1:] if known is None else known
+    left = len(sums) - len(known)
+    sums[left:] = known
+    kernels.extend_sums_behind(units, np.array(order, np.int64), guard_rb, left, sums)
     return sums

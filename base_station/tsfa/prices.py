@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from base_station.tsfa.orders import sum_in_order
-from base_station.tsfa.relaxation import ROUNDING, Relaxation, relax
+from base_station.tsfa.relaxation import ROUNDING, Relaxation
 
 PATIENCE = 6
 """Steps without a smaller bound before the search returns to the smallest and takes shorter steps."""
@@ -54,7 +54,7 @@ def search_prices(units: NDArray[np.int64], guard_rb: int, known: NDArray[np.flo
     values = units.astype(np.float64)
     most = values.max(axis=(1, 2))
     starts = [share * most for share in FIRST_SHARES] if known is None else [np.minimum(known, most)]
-    current = min((relax(values, prices, guard_rb) for prices in starts), key=lambda found: found.bound)
+    current = min((Relaxation(values, prices, guard_rb) for prices in starts), key=lambda found: found.bound)
     search = PriceSearch(units, guard_rb, current, current.order())
     # So that no grants that lie in input order gain more, equal parts of the band for instance.
     search.try_order(list(range(len(units))))
@@ -69,7 +69,7 @@ def search_prices(units: NDArray[np.int64], guard_rb: int, known: NDArray[np.flo
         if search.closed or not slope.any() or not direction.any():
             break
         stride = length * (current.bound - search.reached) / (direction @ direction)
-        current = relax(values, np.maximum(current.prices + stride * direction, 0.0), guard_rb)
+        current = Relaxation(values, np.maximum(current.prices + stride * direction, 0.0), guard_rb)
         if current.bound < search.best.bound:
             search.best, stalled = current, 0
         else:

@@ -13,42 +13,34 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from base_station.tsfa import kernels
+
 ROUNDING = 2.0**-42
 """What float sums may be wrong, relative; less than the tie that ``Options`` counts as equal."""
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """The best spans at some ``prices`` (N,); ``gain`` (N, K, K) is what is left of the units."""
+    """The best spans of ``units`` (N, K, K) at some ``prices`` (N,)."""
 
-    gain: NDArray[np.float64]
+    units: NDArray[np.float64]
     prices: NDArray[np.float64]
     guard_rb: int
 
     @cached_property
     def best(self) -> NDArray[np.float64]:
         """What the client that gains most from a span gains, (K, K)."""
-        best: NDArray[np.float64] = self.gain.max(axis=0)
-        return best
+        return kernels.best_gains(self.units, self.prices)
 
     @cached_property
     def before(self) -> NDArray[np.float64]:
         """Largest sum in the first p RBs, (K + g + 1,)."""
-        sums = np.zeros(len(self.best) + self.guard_rb + 1)
-        for last, row in enumerate(self.best):
-            after = last + 1 + self.guard_rb
-            sums[after] = max(sums[after - 1], float((sums[: last + 1] + row[: last + 1]).max()))
-        return sums
+        return kernels.span_sums_before(self.best, self.guard_rb)
 
     @cached_property
     def behind(self) -> NDArray[np.float64]:
         """Largest sum from position p on, (K + g + 1,)."""
-        rb_total = len(self.best)
-        sums = np.zeros(rb_total + self.guard_rb + 1)
-        for first in range(rb_total - 1, -1, -1):
-            with_span = self.best[first:, first] + sums[first + 1 + self.guard_rb :]
-            sums[first] = max(sums[first + 1], float(with_span.max()))
-        return sums
+        return kernels.span_sums_behind(self.best, self.guard_rb)
 
     @cached_property
     def bound(self) -> float:
@@ -59,7 +51,7 @@ class Relaxation:
         """No allowed spans sum to more if this client has that span, (N, K, K)."""
         rb_total = len(self.best)
         around = self.before[:rb_total] + self.behind[1 + self.guard_rb :, None]
-        through: NDArray[np.float64] = self.gain + (around + self.prices.sum())
+        through: NDArray[np.float64] = self.units - self.prices[:, None, None] + (around + self.prices.sum())
         through += ROUNDING * self.bound
         return through
 
@@ -73,7 +65,7 @@ class Relaxation:
                 continue
             last = position - self.guard_rb - 1
             first = int((self.before[: last + 1] + self.best[last, : last + 1]).argmax())
-            uses[self.gain[:, last, first].argmax()] += 1
+            uses[(self.units[:, last, first] - self.prices).argmax()] += 1
             position = first
         return uses
 
@@ -82,8 +74,3 @@ class Relaxation:
         last, first = np.divmod(self.through().reshape(len(self.prices), -1).argmax(axis=1), len(self.best))
         order: list[int] = np.argsort(first + last, kind="stable").tolist()
         return order
-
-
-def relax(units: NDArray[np.float64], prices: NDArray[np.float64], guard_rb: int) -> Relaxation:
-    """The relaxation at given prices."""
-    return Relaxation(units - prices[:, None, None], prices, guard_rb)

@@ -9,7 +9,6 @@ import numpy as np
 
 from base_station.tsfa.grants import Grants, Packer
 from base_station.tsfa.options import Options, build_options
-from base_station.tsfa.placement import PlacementPacker
 from base_station.tsfa.problem import Allocation, ClientAllocation, ClientInstance, Instance, check_instance
 from base_station.tsfa.search import search_per_client, search_round
 from base_station.tsfa.side_by_side import SideBySide
@@ -44,8 +43,12 @@ def solve(instance: Instance) -> Allocation:
 
 
 def _packer(instance: Instance, options: Options) -> Packer:
-    kind = SideBySide if options.rb_start is None else PlacementPacker
-    return kind(options, instance.guard_rb, instance.rb_total)
+    if options.rb_start is None:
+        return SideBySide(options, instance.guard_rb, instance.rb_total)
+    # numba: loaded only where places matter
+    from base_station.tsfa.placement import PlacementPacker
+
+    return PlacementPacker(options, instance.guard_rb, instance.rb_total)
 
 
 def _silent(client: ClientInstance) -> ClientAllocation:

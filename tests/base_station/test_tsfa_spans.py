@@ -10,7 +10,7 @@ from base_station.tsfa import prices
 from base_station.tsfa.knapsack import OUT_OF_BAND
 from base_station.tsfa.orders import improve_order, place_in_order, sum_in_order
 from base_station.tsfa.prices import search_prices
-from base_station.tsfa.relaxation import relax
+from base_station.tsfa.relaxation import Relaxation
 from base_station.tsfa.spans import Span, total_units
 from base_station.tsfa.subsets import place_exactly, subset_steps
 from protocol.random_streams import random_stream
@@ -90,7 +90,7 @@ def test_subsets_and_the_best_of_all_orders_reach_the_largest_sum(case):
 def test_the_relaxation_bounds_every_sum_at_any_prices(case, shares):
     units, guard_rb = case
     prices = np.array(shares[: len(units)]) * np.maximum(units.max(axis=(1, 2)), 0)
-    relaxation = relax(units.astype(np.float64), prices, guard_rb)
+    relaxation = Relaxation(units.astype(np.float64), prices, guard_rb)
     through = relaxation.through()
     for spans in allowed(units, guard_rb):
         total = total_units(units, spans)

@@ -68,16 +68,6 @@ def test_interpolation_passes_through_the_measured_points():
                 assert tables.block_error_rate(mcs, point.snr_db) == pytest.approx(measured, rel=1e-6)
 
 
-@pytest.mark.parametrize("codec", list(shipped()))
-def test_rates_of_many_schemes_at_once_are_each_ones_own_to_the_bit(codec):
-    tables, rng = LinkTables.load().of(codec), np.random.default_rng(4)
-    points = np.array([point.snr_db for mcs in tables.mcs_names for point in shipped_points()[mcs]])
-    snr_db = np.concatenate([points, rng.uniform(-20.0, 45.0, 400)])
-    for place, mcs in enumerate(tables.mcs_names):
-        together = tables.block_error_rates_of(np.full(len(snr_db), place), snr_db)
-        np.testing.assert_array_equal(together, tables.block_error_rates(mcs, snr_db))
-
-
 def some_schemes():
     """Of every codec a low scheme and the highest one."""
     ladders = [LinkTables.load().of(codec).mcs_names for codec in shipped()]
