@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,15 @@ def rb_noise_db(experiment: Experiment, numerology: Numerology) -> NDArray[np.fl
     return _db(power)
 
 
+class Path(NamedTuple):
+    """What of a client's channel never changes."""
+
+    gain_db: float
+    """Mean, between digital powers."""
+    offset_ppm: float
+    """Its crystal relative to the base station's."""
+
+
 class AbstractLink:
     """The uplink of one experiment; keeps, per round, the SNR that failed blocks have gathered so far (HARQ)."""
 
@@ -45,18 +54,17 @@ class AbstractLink:
         self._experiment = experiment
         self._numerology = numerology
         self._tables = LinkTables.load()
-        self._noise_db = rb_noise_db(experiment, numerology)
+        self._rb_noise = _linear(rb_noise_db(experiment, numerology)) / numerology.rb_subcarriers
+        self._paths: dict[str, Path] = {}
         self._round_index = -1
         self._gathered: dict[tuple[str, int], float] = {}
-        self._drawn: dict[str, tuple[int, Taps]] = {}
+        self._taps: dict[str, Taps] = {}
+        self._responses: dict[tuple[str, int, int], NDArray[np.complex128]] = {}
 
     def report(self, window: Window, burst: Burst, blocks: list[bytes] | None) -> BurstReport:
         """What the receiver makes of ``burst``; ``blocks``: what was sent of it, None if nothing was."""
-        if window.round_index != self._round_index:
-            self._round_index, self._gathered = window.round_index, {}
         layout = burst_layout(burst, self._numerology)
-        taps = self._taps(window.round_index, burst.client)
-        field = self._field(taps, burst, layout)
+        field = self._field(window.round_index, burst, layout)
         snr = np.abs(field) ** 2 / self._noise(burst)[layout.rb_of_subcarrier]
         cfo_hz = self._cfo_hz(burst)
         found = layout.detection_symbols * float(np.sum(snr)) >= DETECTION_ENERGY and abs(cfo_hz) <= max_cfo_hz(burst)
@@ -71,7 +79,9 @@ class AbstractLink:
             # numba: loaded only where soundings are measured
             from radio.abstract.sounding import Sounded, measured
 
-            seen = measured(self._experiment, self._numerology, Sounded(window, burst, layout, taps, field))
+            taps, offset_ppm = self._taps[burst.client], self._path(burst.client).offset_ppm
+            sounded = Sounded(window, burst, layout, taps, offset_ppm, field)
+            seen = measured(self._experiment, self._numerology, sounded)
             power, noise, evm, channel_db = seen.power, seen.noise, seen.evm, _db(np.abs(seen.channel) ** 2)
         sent_db = burst.tx_gain_db - _level_db(len(layout.subcarriers)) - digital_gain_offset_db(self._experiment)
         return BurstReport(
@@ -96,28 +106,37 @@ class AbstractLink:
     def received_db(self, window: Window, burst: Burst) -> NDArray[np.float64]:
         """Power in each RB of the burst, dB relative to full scale."""
         layout = burst_layout(burst, self._numerology)
-        taps = self._taps(window.round_index, burst.client)
-        return _db(np.bincount(layout.rb_of_subcarrier, np.abs(self._field(taps, burst, layout)) ** 2))
+        field = self._field(window.round_index, burst, layout)
+        return _db(np.bincount(layout.rb_of_subcarrier, np.abs(field) ** 2))
 
-    def _taps(self, round_index: int, client: str) -> Taps:
-        """The client's channel, drawn once in a round."""
-        if self._drawn.get(client, (-1,))[0] != round_index:
-            self._drawn[client] = round_index, draws.taps(self._experiment, round_index, client)
-        return self._drawn[client][1]
-
-    def _field(self, taps: Taps, burst: Burst, layout: BurstLayout) -> NDArray[np.complex128]:
+    def _field(self, round_index: int, burst: Burst, layout: BurstLayout) -> NDArray[np.complex128]:
         """Amplitude that arrives on each loaded subcarrier, full scale 1: total power is shared by them alike."""
-        member = self._experiment.member(burst.client)
-        gain_db = path_gain_db(self._experiment, member) - digital_gain_offset_db(self._experiment)
-        power = _linear(gain_db + burst.tx_gain_db) / len(layout.subcarriers)
+        if round_index != self._round_index:
+            self._round_index, self._gathered, self._taps, self._responses = round_index, {}, {}, {}
+        place = (burst.client, burst.rb_start, burst.rb_count)
+        if place not in self._responses:
+            self._responses[place] = self._response(burst, layout)
+        power = _linear(self._path(burst.client).gain_db + burst.tx_gain_db) / len(layout.subcarriers)
+        return np.asarray(np.sqrt(power) * self._responses[place])
+
+    def _response(self, burst: Burst, layout: BurstLayout) -> NDArray[np.complex128]:
+        """Of the client's channel, which is drawn once in a round, on each loaded subcarrier."""
+        if burst.client not in self._taps:
+            self._taps[burst.client] = draws.taps(self._experiment, self._round_index, burst.client)
         centre = self._numerology.centre_subcarrier(burst.rb_start, burst.rb_count)
         frequency_hz = (centre + layout.subcarriers) * self._numerology.subcarrier_spacing_hz
-        return np.asarray(np.sqrt(power) * frequency_response(taps, frequency_hz))
+        return frequency_response(self._taps[burst.client], frequency_hz)
+
+    def _path(self, client: str) -> Path:
+        if client not in self._paths:
+            gain_db = path_gain_db(self._experiment, self._experiment.member(client))
+            gain_db -= digital_gain_offset_db(self._experiment)
+            self._paths[client] = Path(gain_db, draws.offset_ppm(self._experiment, client))
+        return self._paths[client]
 
     def _noise(self, burst: Burst) -> NDArray[np.float64]:
         """Noise power per subcarrier in each RB of the burst, full scale 1."""
-        noise_db = self._noise_db[burst.rb_start : burst.rb_start + burst.rb_count]
-        return _linear(noise_db) / self._numerology.rb_subcarriers
+        return self._rb_noise[burst.rb_start : burst.rb_start + burst.rb_count]
 
     def _guessed(
         self, window: Window, burst: DataBurst, layout: BurstLayout, field: NDArray[np.complex128]
@@ -168,7 +187,7 @@ class AbstractLink:
             self._gathered[burst.client, block_id] = snr
 
     def _cfo_hz(self, burst: Burst) -> float:
-        offset_hz = 1e-6 * draws.offset_ppm(self._experiment, burst.client) * self._experiment.radio.carrier_hz
+        offset_hz = 1e-6 * self._path(burst.client).offset_ppm * self._experiment.radio.carrier_hz
         return offset_hz + burst.cfo_correction_hz
 
     def _stream(self, purpose: str, *key: Window | str | int) -> np.random.Generator:

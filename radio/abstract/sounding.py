@@ -34,12 +34,17 @@ OWN_NOISE = 10.0**-4.9
 
 
 class Sounded(NamedTuple):
-    """A window in which ``burst`` was sounded; ``field``: what arrives on each loaded subcarrier, complex128."""
+    """A window in which ``burst`` was sounded.
+
+    ``offset_ppm``: the client's crystal relative to the base station's.
+    ``field``: what arrives on each loaded subcarrier, complex128.
+    """
 
     window: Window
     burst: SoundingBurst
     layout: BurstLayout
     taps: Taps
+    offset_ppm: float
     field: NDArray[np.complex128]
 
 
@@ -50,7 +55,7 @@ def measured_silence(experiment: Experiment, window: Window, numerology: Numerol
 
 def measured(experiment: Experiment, numerology: Numerology, sounded: Sounded) -> Estimate:
     """Channel, signal and noise as the receiver estimates them; powers per subcarrier, full scale 1."""
-    window, burst, layout, _, field = sounded
+    window, burst, layout, field = sounded.window, sounded.burst, sounded.layout, sounded.field
     samples, _ = receive(experiment, window, {})
     training = training_grid(burst.burst_id, layout)
     observed = field + np.conj(training) * _noise_grid(experiment, numerology, sounded, samples)
@@ -78,9 +83,9 @@ def _noise_grid(
     experiment: Experiment, numerology: Numerology, sounded: Sounded, samples: NDArray[np.complex64]
 ) -> NDArray[np.complex64]:
     """``samples`` on the burst's elements, carrier and phase of the burst taken out, shape (symbols, subcarriers)."""
-    window, burst, layout, taps, _ = sounded
+    window, burst, layout, taps, offset_ppm, _ = sounded
     rate_hz, size = numerology.sample_rate_hz, numerology.fft_size
-    clock = 1e-6 * draws.offset_ppm(experiment, burst.client)
+    clock = 1e-6 * offset_ppm
     phase, fraction = draws.phase_and_fraction(experiment, window, burst.client)
     arrival = (SILENT_SAMPLES + draws.jitter(experiment, window, burst.client) + fraction) / (1.0 + clock)
     power = np.abs(taps.gains) ** 2

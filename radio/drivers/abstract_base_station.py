@@ -51,6 +51,7 @@ class AbstractBaseStationRadio:
         self._numerology = experiment_numerology(experiment)
         check_medium(experiment)
         self._experiment = experiment
+        self._rb_noise = 10.0 ** (rb_noise_db(experiment, self._numerology) / 10.0)
         ideal = experiment.tsfa.allocation == "ideal"
         self._link = (IdealLink if ideal else AbstractLink)(experiment, self._numerology)
         self._window: Window | None = None
@@ -128,7 +129,7 @@ class AbstractBaseStationRadio:
     def _report(self, window: Window, wait_s: float) -> WindowReport:
         began = time.monotonic()
         reports = []
-        power = 10.0 ** (rb_noise_db(self._experiment, self._numerology) / 10.0)
+        power = self._rb_noise.copy()
         for client, burst in self._bursts.items():
             delivery = self._delivered.get(client)
             # A burst other than the granted one is a stranger to the receiver: it finds nothing.

@@ -136,9 +136,10 @@ def smooth_channel(
     turn = np.exp(2j * np.pi * delay / layout.fft_size * layout.subcarriers)
     power = max(float(np.sum(np.abs(raw) ** 2 * weight - 1.0) / np.sum(weight)), 0.05 / float(np.mean(weight)))
     priors = _priors(tuple(layout.subcarriers.tolist()), layout.sample_rate_hz / layout.fft_size)
-    fits = [_fitted(prior, raw * turn, weight, power) for prior in priors]
+    around = raw * turn
+    fits = [_fitted(prior, around, weight, power) for prior in priors]
     best = max(fits, key=lambda fit: fit.evidence)
-    result: NDArray[np.complex64] = (best.channel / turn).astype(np.complex64)
+    result: NDArray[np.complex64] = (best.channel() / turn).astype(np.complex64)
     return result
 
 
@@ -158,7 +159,14 @@ class _Prior(NamedTuple):
 class _Fit(NamedTuple):
     evidence: float
     """Log-likelihood of the raw estimate under the prior, but for a constant."""
-    channel: NDArray[np.complex128]
+    prior: _Prior
+    amplitudes: NDArray[np.complex128]
+    """Of the prior's paths."""
+
+    def channel(self) -> NDArray[np.complex128]:
+        """Of each subcarrier."""
+        channel: NDArray[np.complex128] = self.prior.paths @ self.amplitudes
+        return channel
 
 
 def _fitted(prior: _Prior, raw: NDArray[np.complex128], weight: NDArray[np.float64], power: float) -> _Fit:
@@ -170,7 +178,7 @@ def _fitted(prior: _Prior, raw: NDArray[np.complex128], weight: NDArray[np.float
     factor, amplitudes, _ = linalg.lapack.zposv(precision, seen, lower=True)
     evidence = np.vdot(seen, amplitudes).real
     evidence -= np.sum(np.log(np.diag(factor).real ** 2 * (power * prior.powers)))
-    return _Fit(float(evidence), prior.paths @ amplitudes.ravel())
+    return _Fit(float(evidence), prior, amplitudes.ravel())
 
 
 @lru_cache(maxsize=64)

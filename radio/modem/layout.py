@@ -181,10 +181,15 @@ def burst_coded_bits(burst: Burst, numerology: Numerology) -> int:
     """
     if isinstance(burst, SoundingBurst):
         return 0
-    mcs = McsTable.load()[burst.mcs]
-    loaded, _ = _loaded(numerology, burst.rb_start, burst.rb_count)
-    symbols = _data_symbols(len(loaded), burst.rb_count, len(burst.block_ids), mcs)
-    return _data_elements(len(loaded), burst.rb_count, symbols, mcs) * mcs.bits_per_symbol
+    return _coded_bits(numerology, burst.rb_start, burst.rb_count, burst.mcs, len(burst.block_ids))
+
+
+@lru_cache(maxsize=1024)
+def _coded_bits(numerology: Numerology, rb_start: int, rb_count: int, mcs: str, n_blocks: int) -> int:
+    scheme = McsTable.load()[mcs]
+    loaded, _ = _loaded(numerology, rb_start, rb_count)
+    symbols = _data_symbols(len(loaded), rb_count, n_blocks, scheme)
+    return _data_elements(len(loaded), rb_count, symbols, scheme) * scheme.bits_per_symbol
 
 
 def max_blocks(
