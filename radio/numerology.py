@@ -8,6 +8,7 @@ receiver's DC offset sits there. Source: ours (docs/design.md, section 3).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,10 +87,16 @@ class Numerology:
         """
         if rb_start < 0 or rb_count < 1 or rb_start + rb_count > self.rb_total:
             raise ConfigurationError(f"grant of {rb_count} RBs at RB {rb_start} leaves the band of {self.rb_total} RBs")
-        half = self.rb_subcarriers * rb_count // 2
-        branch = np.arange(-half, -half + self.rb_subcarriers * rb_count, dtype=np.int64)
-        carrier = branch + self.centre_subcarrier(rb_start, rb_count)
-        return branch[~np.isin(carrier, UNLOADED_SUBCARRIERS)]
+        return _loaded(self, rb_start, rb_count)
+
+
+@lru_cache(maxsize=4096)
+def _loaded(numerology: Numerology, rb_start: int, rb_count: int) -> NDArray[np.int64]:
+    half = numerology.rb_subcarriers * rb_count // 2
+    branch = np.arange(-half, -half + numerology.rb_subcarriers * rb_count, dtype=np.int64)
+    loaded = branch[~np.isin(branch + numerology.centre_subcarrier(rb_start, rb_count), UNLOADED_SUBCARRIERS)]
+    loaded.flags.writeable = False  # shared by every caller
+    return loaded
 
 
 DEFAULT_2MSPS = Numerology()

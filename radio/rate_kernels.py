@@ -24,6 +24,8 @@ class Curves(NamedTuple):
 
     snr_db: NDArray[np.float64]
     information: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    """From each point to the next, (C, S - 1)."""
     saturated: NDArray[np.float64]
     """Mean information from which on the SNR cannot be told from it: there the weakest value is a safe answer, (C,)."""
 
@@ -44,38 +46,32 @@ class Schemes(NamedTuple):
 
 
 @compiled
-def interpolated(snr_db: float, points: NDArray[np.float64], information: NDArray[np.float64]) -> float:
-    """Mutual information at an SNR; beyond the points that of the last one."""
-    last = len(points) - 1
-    if not snr_db > points[0]:
-        return float(information[0])
-    if snr_db >= points[last]:
-        return float(information[last])
-    i = min(int((snr_db - points[0]) / (points[last] - points[0]) * last), last - 1)
-    # Rounding may lead to a neighbour.
-    if points[i] > snr_db:
-        i -= 1
-    elif points[i + 1] <= snr_db:
-        i += 1
-    slope = (information[i + 1] - information[i]) / (points[i + 1] - points[i])
-    return float(slope * (snr_db - points[i]) + information[i])
-
-
-@compiled
 def effective_snr_db(sinr_db: NDArray[np.float64], c: int, curves: Curves) -> float:
     """SNR at which constellation ``c`` carries the mean of what it carries at each of ``sinr_db``, (n,)."""
-    points, information = curves.snr_db[c], curves.information[c]
+    points, information, slope = curves.snr_db[c], curves.information[c], curves.slope[c]
+    last = len(points) - 1
+    per_db = last / (points[last] - points[0])
     total = 0.0
     for value in sinr_db:
-        total += interpolated(value, points, information)
+        if value >= points[last]:
+            total += information[last]
+        elif not value > points[0]:
+            total += information[0]
+        else:
+            i = min(int((value - points[0]) * per_db), last - 1)
+            # Rounding may lead to a neighbour.
+            if points[i] > value:
+                i -= 1
+            elif points[i + 1] <= value:
+                i += 1
+            total += slope[i] * (value - points[i]) + information[i]
     mean = total / len(sinr_db)
     if mean >= curves.saturated[c]:
         return float(sinr_db.min())
-    i = np.searchsorted(information, mean, side="right") - 1
-    if i < 0:
+    below = np.searchsorted(information, mean, side="right") - 1
+    if below < 0:
         return float(points[0])
-    slope = (points[i + 1] - points[i]) / (information[i + 1] - information[i])
-    return float(slope * (mean - information[i]) + points[i])
+    return float((mean - information[below]) / slope[below] + points[below])
 
 
 @compiled
@@ -126,15 +122,16 @@ def best_schemes(
             if least_db - schemes.usable_db[m] > ROUNDING_DB:
                 floor_bps = max(floor_bps, lossless_bps[m] * (1.0 - schemes.target - ROUNDING))
         snr_db[:] = np.nan
-        for m in range(len(lossless_bps)):
+        # The ladder ascends: most of what comes after the best is slower even without losses.
+        for m in range(len(lossless_bps) - 1, -1, -1):
             unusable = greatest_db - schemes.usable_db[m] < -ROUNDING_DB
-            if unusable or lossless_bps[m] < floor_bps or lossless_bps[m] <= rate_bps[p]:
+            if unusable or lossless_bps[m] < max(floor_bps, rate_bps[p]):
                 continue
             c = schemes.constellation[m]
             if np.isnan(snr_db[c]):
                 snr_db[c] = effective_snr_db(values, c, curves) - offset_db
             lost = block_error_rate(snr_db[c], m, knots, schemes.smallest_rate)
             goodput_bps = lossless_bps[m] * (1.0 - lost)
-            if lost <= schemes.target and goodput_bps > rate_bps[p]:
+            if lost <= schemes.target and goodput_bps > 0.0 and goodput_bps >= rate_bps[p]:
                 rate_bps[p], chosen[p] = goodput_bps, m
     return rate_bps, chosen

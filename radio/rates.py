@@ -82,6 +82,8 @@ class Grants:
     @property
     def ends(self) -> NDArray[np.int64]:
         """Where each grant's values end among all, (P,)."""
+        if len(self.rb_count) == 1:
+            return np.array([len(self.sinr_db)])
         return self._values_per_rb * np.cumsum(self.rb_count)
 
     @property
@@ -154,12 +156,16 @@ def _curves(kinds: tuple[tuple[int, float], ...]) -> Curves:
     """Of constellations by bits per symbol and shift."""
     from radio.rate_kernels import Curves
 
-    curves = [_information_curve(bits) for bits, _ in kinds]
+    bits = np.array([bits for bits, _ in kinds])
+    shift_db = np.array([shift_db for _, shift_db in kinds])
+    curves = [_information_curve(int(count)) for count in bits]
+    snr_db = np.array([snr_db for snr_db, _ in curves]) - shift_db[:, None]
+    information = np.array([information for _, information in curves])
     return Curves(
-        snr_db=np.array([snr_db - shift_db for (snr_db, _), (_, shift_db) in zip(curves, kinds, strict=True)]),
-        information=np.array([information for _, information in curves]),
-        saturated=np.array([information[-1] for _, information in curves])
-        - _SATURATED * np.array([bits for bits, _ in kinds]),
+        snr_db=snr_db,
+        information=information,
+        slope=np.diff(information) / np.diff(snr_db),
+        saturated=information[:, -1] - _SATURATED * bits,
     )
 
 

@@ -154,3 +154,72 @@ def eight_bit_soft_bits(soft: NDArray[np.float32], level: float, erasure: int) -
         for i in range(soft.shape[1]):
             quantised[row, i] = int(min(max(np.rint(np.float32(erasure) - soft[row, i] * scale), 0.0), 255.0))
     return quantised
+
+
+@compiled
+def lowest_peaks(
+    quadrants: NDArray[np.uint8], bins: NDArray[np.int64], turn: NDArray[np.complex64]
+) -> NDArray[np.int64]:
+    """Of each symbol the candidate whose samples have the lowest peak power, (symbols,).
+
+    ``quadrants`` (symbols, candidates, bins): of the QPSK points at the ``bins``; the rest of a spectrum is 0.
+    ``turn``: one turn in as many steps as the transform has samples, a power of 2. Float32 sums in a fixed order, so
+    that both ends choose alike whatever their processors.
+    """
+    symbols, candidates, _ = quadrants.shape
+    lowest = np.empty(symbols, np.int64)
+    real = np.empty((len(turn), candidates), np.float32)
+    imaginary = np.empty_like(real)
+    for symbol in range(symbols):
+        real[:] = 0.0
+        imaginary[:] = 0.0
+        for i in range(len(bins)):
+            for c in range(candidates):
+                quadrant = quadrants[symbol, c, i]
+                real[bins[i], c] = 1.0 if quadrant == 0 or quadrant == 3 else -1.0
+                imaginary[bins[i], c] = 1.0 if quadrant < 2 else -1.0
+        fourier_in_place(real, imaginary, turn)
+        peak = np.zeros(candidates, np.float32)
+        for k in range(len(turn)):
+            for c in range(candidates):
+                peak[c] = max(peak[c], real[k, c] * real[k, c] + imaginary[k, c] * imaginary[k, c])
+        lowest[symbol] = peak.argmin()
+    return lowest
+
+
+@compiled
+def fourier_in_place(real: NDArray[np.float32], imaginary: NDArray[np.float32], turn: NDArray[np.complex64]) -> None:
+    """Discrete Fourier transform of every column, (len(turn), columns); its rows come out of order (textbook)."""
+    width, stride = len(turn), 1
+    while width >= 4:
+        step = width // 4
+        for k in range(len(turn)):
+            if k % width < step:
+                j = k % width * stride
+                quarter_turns(real[k::step][:4], imaginary[k::step][:4], turn[j], turn[2 * j], turn[3 * j])
+        width, stride = step, 4 * stride
+    if width == 2:
+        for k in range(0, len(turn), 2):
+            for values in (real, imaginary):
+                for c in range(values.shape[1]):
+                    first, second = values[k, c], values[k + 1, c]
+                    values[k, c], values[k + 1, c] = first + second, first - second
+
+
+@compiled
+def quarter_turns(
+    real: NDArray[np.float32], imaginary: NDArray[np.float32], once: complex, twice: complex, thrice: complex
+) -> None:
+    """Four rows (4, columns) become their transform of length 4, the last three turned."""
+    r0, r1, r2, r3 = real[0], real[1], real[2], real[3]
+    i0, i1, i2, i3 = imaginary[0], imaginary[1], imaginary[2], imaginary[3]
+    for c in range(len(r0)):
+        even_r, even_i, odd_r, odd_i = r0[c] + r2[c], i0[c] + i2[c], r0[c] - r2[c], i0[c] - i2[c]
+        sum_r, sum_i, late_r, late_i = r1[c] + r3[c], i1[c] + i3[c], i1[c] - i3[c], r3[c] - r1[c]
+        r0[c], i0[c] = even_r + sum_r, even_i + sum_i
+        r, i = odd_r + late_r, odd_i + late_i
+        r1[c], i1[c] = r * once.real - i * once.imag, r * once.imag + i * once.real
+        r, i = even_r - sum_r, even_i - sum_i
+        r2[c], i2[c] = r * twice.real - i * twice.imag, r * twice.imag + i * twice.real
+        r, i = odd_r - late_r, odd_i - late_i
+        r3[c], i3[c] = r * thrice.real - i * thrice.imag, r * thrice.imag + i * thrice.real

@@ -7,14 +7,13 @@ never clips where data does not, and two bursts share nothing a correlator could
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import pairwise
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from protocol.random_streams import random_stream
+from radio.modem import kernels
 from radio.modem.layout import BurstLayout
 
 CANDIDATES = 16
@@ -26,23 +25,14 @@ def training_grid(burst_id: int, layout: BurstLayout) -> NDArray[np.complex64]:
     """Unit-magnitude training symbols, shape (training_symbols, loaded subcarriers)."""
     shape = (layout.training_symbols, CANDIDATES, len(layout.subcarriers))
     quadrants = _quadrants(random_stream(burst_id, "modem training"), shape)
-    grid = np.empty((shape[0], shape[2]), np.complex64)
     size = PEAK_OVERSAMPLING * layout.fft_size
-    places = list(_runs(layout.subcarriers % size))
-    # Symbol by symbol: all candidates at once would not stay in the processor's cache.
-    spectrum = np.zeros((CANDIDATES, size), np.complex64)
-    for symbol, quadrant in zip(grid, quadrants, strict=True):
-        candidates = QPSK[quadrant]
-        for place, bins in places:
-            spectrum[:, bins] = candidates[:, place]
-        symbol[:] = candidates[np.abs(fft.ifft(spectrum, axis=1)).max(axis=1).argmin()]
-    return grid
+    lowest = kernels.lowest_peaks(quadrants, layout.subcarriers % size, _turn(size))
+    return _points(quadrants[np.arange(len(lowest)), lowest])
 
 
 def pilot_values(burst_id: int, count: int) -> NDArray[np.complex64]:
     """The first ``count`` pilots of a burst in order of time, then frequency: unit magnitude, shape (count,)."""
-    result: NDArray[np.complex64] = QPSK[_quadrants(random_stream(burst_id, "modem pilots"), (count,))]
-    return result
+    return _points(_quadrants(random_stream(burst_id, "modem pilots"), (count,)))
 
 
 def _quadrants(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -50,8 +40,13 @@ def _quadrants(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.u
     return quadrants
 
 
-def _runs(bins: NDArray[np.int64]) -> Iterator[tuple[slice, slice]]:
-    """Stretches of neighbouring bins: where they are among the bins, and which ones: copied faster than one by one."""
-    begins = [0, *(np.flatnonzero(np.diff(bins) != 1) + 1).tolist(), len(bins)]
-    for begin, end in pairwise(begins):
-        yield slice(begin, end), slice(int(bins[begin]), int(bins[end - 1]) + 1)
+def _points(quadrants: NDArray[np.uint8]) -> NDArray[np.complex64]:
+    points: NDArray[np.complex64] = QPSK[quadrants]
+    return points
+
+
+@lru_cache(maxsize=16)
+def _turn(size: int) -> NDArray[np.complex64]:
+    """One turn in ``size`` steps."""
+    turn: NDArray[np.complex64] = np.exp(-2j * np.pi / size * np.arange(size)).astype(np.complex64)
+    return turn
