@@ -149,7 +149,7 @@ def _placements(numerology: Numerology, widest: int) -> _Placements:
     pairs = [(start, count) for count in range(1, widest + 1) for start in range(total - count + 1)]
     loaded = np.array([len(numerology.loaded_subcarriers(start, count)) for start, count in pairs])
     whole_band = len(numerology.loaded_subcarriers(0, total))
-    start, count = np.array(pairs).T
+    start, count = np.array(pairs).T.copy()
     return _Placements(
         rb_start=start,
         rb_count=count,

@@ -132,7 +132,7 @@ def best_mcs(rule: LinkRule, grants: Grants, offset_db: float) -> tuple[NDArray[
     kinds, _ = _kinds(rule.tables.mcs_names)
     schemes = _schemes(rule.tables, rule.numerology, rule.target_block_error_rate, rule.payload_share)
     return best_schemes(
-        grants.sinr_db, grants.ends, grants.rb_start, grants.rb_count, offset_db, schemes, _curves(tuple(kinds)),
+        grants.sinr_db, grants.ends, grants.rb_start, grants.rb_count, float(offset_db), schemes, _curves(tuple(kinds)),
         rule.tables.knots,
     )  # fmt: skip
 
