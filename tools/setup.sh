@@ -109,10 +109,10 @@ check_environment() {
 }
 
 # Otherwise every process of the first run would do it for itself.
-compile_modem() {
-    say "compiling the modem"
-    "$VENV/bin/python" -m radio.modem.compile_kernels >>"$LOG" 2>&1 ||
-        die "the modem does not compile: $(tail -n 1 "$LOG"); the log is $LOG"
+compile_loops() {
+    say "compiling the modem's and the base station's inner loops"
+    { "$VENV/bin/python" -m radio.modem.compile_kernels && "$VENV/bin/python" -m base_station.compile_kernels; } \
+        >>"$LOG" 2>&1 || die "the modem does not compile: $(tail -n 1 "$LOG"); the log is $LOG"
 }
 
 gnuradio_file() { "$VENV/bin/python" -c 'import importlib.util as u; print(u.find_spec("gnuradio.gr").origin)'; }
@@ -129,8 +129,13 @@ set_up() {
     create_environment
     install_python_packages
     check_environment
+<<<<<<< HEAD
     compile_modem
     printf '%s\n' "$(fingerprint "${PINS[@]}")" "$(gnuradio_file)" >"$STAMP.new"
+=======
+    compile_loops
+    printf '%s\n' "$(fingerprint)" "$(gnuradio_file)" >"$STAMP.new"
+>>>>>>> fe63418 (wip5)
     mv "$STAMP.new" "$STAMP"
 }
 
