@@ -129,13 +129,8 @@ set_up() {
     create_environment
     install_python_packages
     check_environment
-<<<<<<< HEAD
-    compile_modem
-    printf '%s\n' "$(fingerprint "${PINS[@]}")" "$(gnuradio_file)" >"$STAMP.new"
-=======
     compile_loops
-    printf '%s\n' "$(fingerprint)" "$(gnuradio_file)" >"$STAMP.new"
->>>>>>> fe63418 (wip5)
+    printf '%s\n' "$(fingerprint "${PINS[@]}")" "$(gnuradio_file)" >"$STAMP.new"
     mv "$STAMP.new" "$STAMP"
 }
 
