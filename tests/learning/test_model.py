@@ -222,3 +222,16 @@ def test_models_that_cannot_be_used_are_refused_in_one_line(tmp_path, saved_clas
         (saved_classifier / "broken" / name).write_bytes((saved_classifier / name).read_bytes()[:200])
     with pytest.raises(DataError, match="cannot be loaded"):
         build_model(experiment(source="local", path=str(saved_classifier / "broken")), 4)
+
+
+def test_every_text_is_judged_by_its_own_label_whatever_its_length(minilm):
+    before = minilm.get_adapter()
+    minilm.set_adapter({n: v + np.float32(0.5) * np.random.default_rng(2).standard_normal(v.shape).astype(np.float32)
+                        if "classifier" in n else v for n, v in before.items()})  # fmt: skip
+    texts = ["a long text about antennas and the weather", "gun", "an engine and a wheel", "god knows", "disk"] * 8
+    tokens = tokenise(minilm.directory, texts, 16)
+    with torch.inference_mode():
+        alone = [int(minilm.logits(*tokens.batch(np.array([i]))).argmax()) for i in range(5)] * 8
+    assert len(set(alone)) > 2
+    assert evaluate(minilm, tokens, np.array(alone), 20).accuracy == 1.0
+    minilm.set_adapter(before)
