@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import json
+import os
 import re
-import threading
+import signal
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted. Raises ConfigurationError, or AddressInUseError."""
+    # Numeric libraries' own threads only get into the way of pieces as small as a tick's.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     addresses = _addresses(args.radios)
     from radio.virtual.configuration import load_medium, medium_of
     from radio.virtual.control import DEFAULT_CONTROL_ADDRESS, ControlServer
@@ -59,12 +63,25 @@ def run(args: argparse.Namespace) -> int:
         control = ControlServer(plutos, args.control or DEFAULT_CONTROL_ADDRESS)
         try:
             print(_ready(plutos, control.address, args.json), flush=True)
-            threading.Event().wait()
+            _wait_for_ever()
         finally:
             control.close()
     finally:
         plutos.close()
     return 0
+
+
+def _wait_for_ever() -> None:
+    """Until a signal ends the process: it is heard even in the moment before the wait begins, or by another thread."""
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    with heard, told:
+        before = signal.set_wakeup_fd(told.fileno())
+        try:
+            while True:
+                heard.recv(1)
+        finally:
+            signal.set_wakeup_fd(before)
 
 
 def _addresses(radios: list[str]) -> dict[str, tuple[str, int]]:

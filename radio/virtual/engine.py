@@ -155,10 +155,13 @@ class Engine:
 
     def _fill_one(self, front_end: FrontEnd, time_s: float) -> None:
         goal = front_end.receive_clock.count(time_s)
-        late = goal - front_end.received - int(LARGEST_BACKLOG_S * front_end.receive_clock.rate_hz)
-        if late > 0 and not self.stepped:
-            front_end.received += late
+        n = goal - front_end.received
+        if not self.stepped:
+            # What nobody can keep is not made: a medium that fell behind must not fall behind further.
+            rooms = [room for stream in front_end.streams if (room := stream.room_samples) is not None]
+            n = min(n, max(rooms), int(LARGEST_BACKLOG_S * front_end.receive_clock.rate_hz))
+        if n > 0:
+            front_end.deliver(self.medium.codes(front_end, front_end.received, n))
+        if n < goal - front_end.received:
             front_end.note_overflow()
-        if goal > front_end.received:
-            front_end.deliver(self.medium.codes(front_end, front_end.received, goal - front_end.received))
-            front_end.received = goal
+        front_end.received = goal

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from protocol.random_streams import random_stream
@@ -17,8 +19,19 @@ from radio.virtual.transmission import Samples, TransmitQueue
 
 UNTRACKED_DB = 20.0
 """By how much image and DC offset grow while their tracking is off."""
+_SPARE_SAMPLES = 64
+"""Made on either side of what one receiver asks for, for the next one."""
 _PHASE_TURN = np.pi / 3.0
 """Between a radio's phases as transmitter and as receiver."""
+
+
+class _Sent(NamedTuple):
+    """Samples of a transmitter that were made last."""
+
+    version: int
+    first: int
+    length: int
+    samples: Samples | None
 
 
 class FrontEnd:
@@ -37,6 +50,7 @@ class FrontEnd:
         self.receive_clock = SampleClock(self.settings.receive_rate_hz)
         self.transmit_clock = SampleClock(self.settings.transmit_rate_hz)
         self.queue = TransmitQueue()
+        self._sent = _Sent(-1, 0, 0, None)
         self.gain = GainControl()
         self.streams: list[ReceiveStream] = []
         self.received = 0
@@ -102,12 +116,19 @@ class FrontEnd:
         return complex(10.0 ** (level_db / 20.0) * np.exp(1j * self.phases.carrier))
 
     def sent(self, first: int, n: int) -> Samples | None:
-        """What the mixer is fed with, image included: complex64 (n,), full scale 1; None if it is silent."""
-        samples = self.queue.window(first, n)
-        if samples is None:
-            return None
-        image_db = self.table.transmit_image_db
-        return with_image(samples, image_db, self.phases.image) if image_db > -120.0 else samples
+        """What the mixer is fed with, image included: complex64 (n,), full scale 1; None if it is silent.
+
+        Receivers ask for nearly the same samples one after the other, so what was made last is kept.
+        """
+        kept = self._sent
+        if kept.version != self.queue.version or not kept.first <= first <= kept.first + kept.length - n:
+            begin, length = first - _SPARE_SAMPLES, n + 2 * _SPARE_SAMPLES
+            samples = self.queue.window(begin, length)
+            if samples is not None:
+                samples = with_image(samples, self.table.transmit_image_db, self.phases.image)
+            kept = self._sent = _Sent(self.queue.version, begin, length, samples)
+        begin = first - kept.first
+        return None if kept.samples is None else kept.samples[begin : begin + n]
 
     def codes(self, at_antenna: Samples) -> Codes:
         """What the converter makes of samples at the antenna: int16 (n, 2); moves the gain control."""

@@ -13,7 +13,6 @@ from scipy import fft
 from protocol.random_streams import random_stream
 from radio.channel.fading import FadingModel
 from radio.channel.levels import THERMAL_NOISE_DBM_HZ
-from radio.channel.medium import phasor
 from radio.virtual.configuration import MediumFile, fading_of, loss_db_between
 from radio.virtual.front_end import FrontEnd
 from radio.virtual.interpolation import at_other_rate, drifting, reach_at_other_rate, span
@@ -28,6 +27,7 @@ _ALIAS_FREE = 0.02
 """Carriers closer than this part of the rate are mixed without a filter: only filter slopes lie at the band's edges."""
 _BAND_TAPS = 128
 _WHOLE = 1e-6
+_PHASOR_BLOCK = 256
 _STRIDE = 1 << 15
 """Longest piece that is made at once, samples: what fits the processor's caches."""
 
@@ -114,12 +114,14 @@ class Medium:
         path = self.path(transmitter.name, receiver.name)
         faded = self._faded(transmitter, receiver, path, begin_s, n, offset_hz / rate_hz)
         level = transmitter.amplitude() * path.amplitude * np.exp(1j * path.phase_rad)
-        turned = phasor(n, offset_hz / rate_hz, 0, level * np.exp(2j * np.pi * ((offset_hz * begin_s) % 1.0)))
-        leakage = np.complex64(0.0)
-        if abs(offset_hz) < 0.5 * rate_hz:
-            leakage = np.complex64(transmitter.leakage() * path.response(begin_s, 0.0))
-        turned *= leakage if faded is None else faded + leakage
-        total += turned
+        level *= np.exp(2j * np.pi * ((offset_hz * begin_s) % 1.0))
+        leakage = transmitter.leakage() * path.response(begin_s, 0.0) if abs(offset_hz) < 0.5 * rate_hz else 0.0
+        if faded is None:
+            total += _phasor(n, offset_hz / rate_hz, level * leakage)
+        else:
+            faded = faded + np.complex64(leakage)
+            faded *= _phasor(n, offset_hz / rate_hz, level)
+            total += faded
 
     def _faded(
         self, transmitter: FrontEnd, receiver: FrontEnd, path: Path, begin_s: float, n: int, cycles: float
@@ -138,6 +140,14 @@ class Medium:
         if band:
             samples = _filtered(samples, _band_filter(cycles))
         return path.apply(samples, clock.rate_hz, begin_s)
+
+
+def _phasor(n: int, cycles: float, amplitude: complex) -> Samples:
+    """``amplitude * exp(2j pi cycles i)``, i = 0..n - 1, complex64 (n,): single precision from exact corner stones."""
+    outer = amplitude * np.exp(2j * np.pi * ((_PHASOR_BLOCK * cycles * np.arange(-(-n // _PHASOR_BLOCK))) % 1.0))
+    inner = np.exp(2j * np.pi * cycles * np.arange(_PHASOR_BLOCK))
+    table: Samples = np.multiply.outer(outer.astype(np.complex64), inner.astype(np.complex64)).ravel()[:n]
+    return table
 
 
 def _at_instants(transmitter: FrontEnd, begin_s: float, rate_hz: float, n: int) -> Samples | None:

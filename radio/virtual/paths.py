@@ -41,6 +41,7 @@ class Path:
         self._fading = fading
         self._delays_s = tuple(fading.delays_s().tolist())
         self._doppler_hz = 0.0
+        self._kept_response: tuple[tuple[float, bytes, int], Samples] | None = None
         self._points: dict[tuple[int, int], Taps] = {}
 
     def set_doppler(self, doppler_hz: float) -> None:
@@ -100,9 +101,17 @@ class Path:
         filters = _echo_filters(self._delays_s, rate_hz)
         size = fft.next_fast_len(len(samples))
         spectrum = fft.fft(samples, size)
-        responses = (fft.fft((gain @ filters).astype(np.complex64), size) for gain in gains)
         # The rest of the circular convolution falls into the margins.
-        return [fft.ifft(spectrum * response)[filters.shape[1] - 1 : len(samples)] for response in responses]
+        valid = slice(filters.shape[1] - 1, len(samples))
+        return [fft.ifft(spectrum * self._response(rate_hz, gain, size))[valid] for gain in gains]
+
+    def _response(self, rate_hz: float, gain: NDArray[np.complex128], size: int) -> Samples:
+        """Spectrum of the taps' impulse response; the last one is kept, for fades that stand still."""
+        key = rate_hz, gain.tobytes(), size
+        if self._kept_response is None or self._kept_response[0] != key:
+            response = gain @ _echo_filters(self._delays_s, rate_hz)
+            self._kept_response = key, fft.fft(response.astype(np.complex64), size)
+        return self._kept_response[1]
 
     @property
     def _grid_hz(self) -> float:

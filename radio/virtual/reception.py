@@ -137,6 +137,14 @@ class ReceiveStream:
         return lost
 
     @property
+    def room_samples(self) -> int | None:
+        """Samples that can come before one is lost; None: any number."""
+        with self._condition:
+            if self._capacity is None:
+                return None
+            return (self._capacity - len(self._full)) * self.samples - self._filled
+
+    @property
     def unread_samples(self) -> int:
         """Samples that wait to be read, whole buffers and the one being filled."""
         with self._condition:

@@ -63,10 +63,13 @@ class TransmitQueue:
         self.underflow = False
         """Whether the DMA ran empty since this was last cleared."""
         self.underflows = 0
+        self.version = 0
+        """Counts changes of what is sent."""
 
     def set_tones(self, tones: tuple[Tone, ...], rate_hz: float, now: int) -> None:
         """What the DDS makes from ``now`` on, while no buffer is open."""
         if (tones, rate_hz) != (self._tones, self._tone_rate_hz):
+            self.version += 1
             self._tones, self._tone_rate_hz = tones, rate_hz
             if not self._dma:
                 self._cut(now)
@@ -74,11 +77,13 @@ class TransmitQueue:
 
     def open(self, now: int) -> None:
         """A buffer was opened: the converter takes its samples from the DMA."""
+        self.version += 1
         self._cut(now)
         self._dma, self._end, self._starved = True, None, False
 
     def push(self, samples: Samples, now: int) -> int:
         """Queue samples (complex64, full scale 1); returns the index after their last."""
+        self.version += 1
         start = self._end
         if start is None or start < now + AHEAD_SAMPLES:
             self.check(now)
@@ -90,11 +95,13 @@ class TransmitQueue:
 
     def push_cyclic(self, samples: Samples, now: int) -> None:
         """Repeat samples until the buffer is closed."""
+        self.version += 1
         self._emissions.append(_Emission(now + LATENCY_SAMPLES, None, samples, cyclic=True))
 
     def close(self, now: int) -> None:
         """The buffer was closed: what has not left yet is dropped, the DDS takes over."""
         if self._dma:
+            self.version += 1
             self.check(now)
             self._dma, self._end = False, None
             self._cut(now)
@@ -108,6 +115,7 @@ class TransmitQueue:
 
     def clear(self, now: int) -> None:
         """The sample rate changed: nothing that was queued is right any more."""
+        self.version += 1
         self._emissions.clear()
         self._end = None
         if not self._dma:
@@ -155,9 +163,11 @@ def samples_of_codes(codes: NDArray[np.int16]) -> Samples:
 def _repeated(samples: Samples, first: int, n: int) -> Samples:
     """``n`` samples of the endless repetition of ``samples`` from index ``first``."""
     offset = first % len(samples)
-    repeats = -(-(offset + n) // len(samples))
-    repeated: Samples = np.tile(samples, repeats)[offset : offset + n]
-    return repeated
+    if offset + n <= len(samples):
+        return samples[offset : offset + n]
+    if n <= len(samples):
+        return np.concatenate([samples[offset:], samples[: offset + n - len(samples)]])
+    return np.take(samples, np.arange(offset, offset + n), mode="wrap")
 
 
 def _dds(tones: tuple[Tone, ...], rate_hz: float, first: int, n: int) -> Samples:
