@@ -13,7 +13,7 @@ from typing import Protocol
 
 from edge_client.memory import RememberedRound, RoundMemory
 from edge_client.soft.compression import rank, sendable
-from edge_client.soft.encoding import encode, local_update, new_residual
+from edge_client.soft.encoding import decayed, encode, local_update, new_residual
 from edge_client.soft.importance import Energies, additive_energy, head_scale, update_energies
 from edge_client.soft.ranking import Change, Ranking, error_curve
 from edge_client.soft.turned_residual import turned_residual
@@ -199,8 +199,9 @@ class ClientRound:
         if self._experiment.training.exact:
             scaling = self._trainer.scaling
             residual, lost_energy = turned_residual(remembered.base, remembered.delta, arrived, base, scaling)
-            return residual, False, lost_energy
-        return new_residual(remembered.delta, arrived.delta), False, 0.0
+            return decayed(residual, self._experiment.soft.residual_decay), False, lost_energy
+        residual = new_residual(remembered.delta, arrived.delta)
+        return decayed(residual, self._experiment.soft.residual_decay), False, 0.0
 
     def _arrived(self, remembered: RememberedRound, committed: Participation) -> DecodedUpdate | None:
         """What the base station committed of a remembered round; None if its file is gone."""

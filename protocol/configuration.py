@@ -135,6 +135,8 @@ class SoftTable(Table, frozen=True, kw_only=True):
     importance: Literal["update-energy", "product-norm"] = "update-energy"
     quant_bits: Literal[4, 8, 16, 32] = 8
     residual: Literal["on", "off"] = "on"
+    residual_decay: Fraction = 1.0
+    """Share of the residual that the next update carries; 1 keeps all of it."""
     curve_points: Annotated[int, Meta(ge=2, le=64)] = 48
 
 

@@ -49,6 +49,15 @@ def new_residual(delta: Adapter, committed: Adapter) -> Adapter:
     return {name: value - committed[name] for name, value in delta.items()}
 
 
+def decayed(residual: Adapter, decay: float) -> Adapter:
+    """``decay`` times the residual (ours; error feedback with decay is textbook).
+
+    What stays unsent is learned again in every round, from a global adapter that still lacks it: carried whole over
+    many rounds it grows to a multiple of what was meant, and arrives all at once.
+    """
+    return residual if decay == 1.0 else {name: np.float32(decay) * value for name, value in residual.items()}
+
+
 def encode(ranking: Ranking, budget_bits: int, rng: np.random.Generator) -> EncodedUpdate:
     """Encode the best prefix of at most ``budget_bits``, rounding with draws from ``rng``.
 

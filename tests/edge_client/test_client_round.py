@@ -33,9 +33,10 @@ class AddingTrainer:
         return Trained({name: value + np.float32(0.01) for name, value in adapter.items()}, 1.0, 1.0)
 
 
-def client_round(directory, residual, aggregation="separate"):
+def client_round(directory, residual, aggregation="separate", decay=1.0):
     raw = {
-        "experiment": {"name": "lab"}, "soft": {"residual": residual}, "training": {"aggregation": aggregation},
+        "experiment": {"name": "lab"}, "soft": {"residual": residual, "residual_decay": decay},
+        "training": {"aggregation": aggregation},
         "clients": {"members": [{"name": "a", "mean_snr_db": 20.0}]},
     }  # fmt: skip
     experiment = experiment_from_dict(raw, "experiment")
@@ -57,6 +58,16 @@ def test_the_residual_is_counted_like_the_update_it_was(tmp_path):
     assert msgspec.structs.replace(second, wall_s=0.0) == msgspec.structs.replace(
         client_round(tmp_path, "on").on_plan(plan(2, last=1)), wall_s=0.0
     )
+
+
+def test_a_decaying_residual_converges_instead_of_growing(tmp_path):
+    """The same change is learned in every round and never sent: a geometric series."""
+    played = client_round(tmp_path, "on", decay=0.5)
+    for index in range(1, 5):
+        played.on_plan(plan(index, last=index - 1 or None))
+    kept = RoundMemory(tmp_path).recall(4).delta
+    for value in kept.values():
+        np.testing.assert_allclose(value, 0.01 * (1 + 0.5 + 0.25 + 0.125), rtol=1e-4)
 
 
 @pytest.mark.parametrize(("residual", "kept"), [("on", {3, 4}), ("off", set())])
