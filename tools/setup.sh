@@ -41,6 +41,7 @@ missing_system_packages() {
     [[ -x $SYSTEM_PYTHON ]] || echo python3
     system_python_has ensurepip,venv || echo python3-venv
     "$SYSTEM_PYTHON" -c 'import importlib.util as u; assert u.find_spec("gnuradio.gr")' >/dev/null 2>&1 || echo gnuradio
+    command -v iio_info >/dev/null || echo libiio-utils # with libiio0: what tests of virtual Plutos use
 }
 
 as_root() {
