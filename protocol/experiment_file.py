@@ -213,9 +213,7 @@ def _task_fault(experiment: Experiment) -> str:
     learns = model.learns
     if (learns == "image-classification") != (data.source in IMAGE_DATA):
         kind = "images" if data.source in IMAGE_DATA else "texts"
-        return (
-            f'data.source = "{data.source}" holds {kind}, which is nothing for {learns} (model.task)'
-        )
+        return f'data.source = "{data.source}" holds {kind}, which is nothing for {learns} (model.task)'
     if learns != "text-classification" and model.pooling == "mean":
         return f'model.pooling = "mean" is for text classification; {learns} needs "native"'
     if learns == "language-modelling" and data.partition in LABEL_PARTITIONS:

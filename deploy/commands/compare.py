@@ -132,9 +132,7 @@ def _outcomes(
     return make_runs(missing, default_jobs() if args.jobs is None else args.jobs, display.look, _PROGRESS_S)
 
 
-def _compare(
-    plan: Plan, reference: str | None, target: float | None, airtime_s: float | None
-) -> Comparison | None:
+def _compare(plan: Plan, reference: str | None, target: float | None, airtime_s: float | None) -> Comparison | None:
     """Compare what is there; None if nothing is."""
     from base_station.comparison.measures import read_curve
     from base_station.comparison.table import compare
