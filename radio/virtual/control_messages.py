@@ -12,7 +12,7 @@ from protocol.errors import ProtocolError
 from radio.virtual.configuration import Decibel, Ppm, RadioName
 
 MESSAGE_LIMIT = 64 * 1024
-"""Largest command, bytes."""
+"""Largest command, bytes; the socket drops larger ones."""
 
 
 class _Command(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", kw_only=True):
@@ -145,8 +145,6 @@ def encode(message: Command | Answer) -> bytes:
 
 def decode_command(data: bytes) -> Command:
     """Check and read a command. Raises ProtocolError, one line."""
-    if len(data) > MESSAGE_LIMIT:
-        raise ProtocolError(f"a command of {len(data)} bytes; the limit is {MESSAGE_LIMIT}")
     try:
         command = _command_decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -1,5 +1,6 @@
 """Attributes of one virtual Pluto: shared files, ranges and the errno of a real one."""
 
+import contextlib
 import errno
 import xml.etree.ElementTree as ElementTree
 
@@ -234,3 +235,18 @@ def test_every_file_of_the_inventory_has_a_value_or_an_error():
         files |= {*device.attributes, *(f"buffer/{n}" for n in device.buffer_attributes)}
         files |= {f"debug/{n}" for n in device.debug_attributes}
         assert files == set(device.values) | set(device.errors)
+
+
+@pytest.mark.parametrize(
+    "value", ["", " ", "x", "-1", "1e9", "1e400", "nan", "9" * 5000, "\xff\x00", "1 2 3", "[1 2", "0x10"]
+)
+def test_no_value_of_any_attribute_breaks_the_device(bench, value):
+    for device in pluto_inventory().devices:
+        targets = [Target(device.id), Target(device.id, "debug"), Target(device.id, "buffer")]
+        targets += [Target(device.id, channel.type, channel.id) for channel in device.channels]
+        for target in targets:
+            for attribute in bench.device.attribute_names(target):
+                with contextlib.suppress(IiodError):
+                    bench.write(target, attribute, value)
+                with contextlib.suppress(IiodError):
+                    bench.read(target, attribute)

@@ -185,7 +185,7 @@ def test_a_command_that_cannot_be_done_is_answered_with_the_reason(control):
     "data",
     [
         b"", b"\xc1", msgspec.msgpack.encode({"do": "explode"}), msgspec.msgpack.encode({"do": "stall"}),
-        msgspec.msgpack.encode({"do": "slow", "radio": "a", "bytes_per_s": float("nan")}),
+        msgspec.msgpack.encode({"do": "slow", "radio": "a", "bytes_per_s": float("inf")}),
         msgspec.msgpack.encode({"do": "advance", "samples": -1}),
         msgspec.msgpack.encode({"do": "status", "more": 1}), b"\x91" * 5000,
     ],

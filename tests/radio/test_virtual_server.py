@@ -146,6 +146,27 @@ def test_a_cyclic_buffer_repeats_until_it_is_closed(stepped, client):
     sender.close()
 
 
+def test_a_new_rate_drops_what_was_queued_for_the_old_one(stepped, client):
+    looped_back(client)
+    with IiodClient(stepped.uri("a")) as sender:
+        sender.open(DAC, 1000)
+        sender.push(counted(1000))
+        client.set(f"{PHY} INPUT voltage0", "sampling_frequency", 5_000_000)
+        client.open(ADC, 1500)
+        stepped.advance(1500)
+        assert not client_samples(client, 1500).any()
+
+
+def test_what_was_made_for_one_receiver_is_made_anew_once_something_else_is_sent(stepped):
+    front_end = stepped.engine.front_ends["a"]
+    front_end.queue.open(0)
+    assert front_end.sent(0, 1000) is None
+    front_end.queue.push(np.ones(2000, np.complex64), 0)
+    assert np.abs(front_end.sent(LATENCY_SAMPLES, 10)).min() > 0.9
+    front_end.queue.close(500)
+    assert not front_end.sent(500, 10).any()
+
+
 def test_the_transmitter_has_one_owner_and_is_free_once_that_is_gone(stepped, client):
     client.open(DAC, 64)
     with IiodClient(stepped.uri("a")) as other:
@@ -242,8 +263,10 @@ def test_a_client_that_is_gone_leaves_nothing_open(stepped, client):
         sender.open(DAC, 64)
     client.open(DAC, 64)  # waits for the close of the other
     deadline_s = time.monotonic() + 20.0
-    while stepped.control(Advance(samples=1)).radios[0].connections > 1:
+    stepped.advance(1)  # far from what the reader asked for
+    while stepped.control(Status()).radios[0].connections > 1:
         assert time.monotonic() < deadline_s
+        threading.Event().wait(0.005)
     assert client.ask(f"SET {ADC} BUFFERS_COUNT 4") == 0
 
 
