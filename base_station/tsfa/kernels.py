@@ -101,3 +101,46 @@ def span_sums_behind(best: NDArray[np.float64], guard_rb: int) -> NDArray[np.flo
         for last in range(first, rb_total):
             sums[first] = max(sums[first], best[last, first] + sums[last + 1 + guard_rb])
     return sums
+
+
+@compiled
+def span_uses(
+    units: NDArray[np.float64], prices: NDArray[np.float64], best: NDArray[np.float64], before: NDArray[np.float64],
+    guard_rb: int,
+) -> NDArray[np.int64]:  # fmt: skip
+    """How often each client has a span of those that reach ``before``'s last sum, (N,)."""
+    uses = np.zeros(len(prices), np.int64)
+    position = len(before) - 1
+    while before[position] > 0.0:
+        if before[position] == before[position - 1]:
+            position -= 1
+            continue
+        last = position - guard_rb - 1
+        first = 0
+        for s in range(1, last + 1):
+            if before[s] + best[last, s] > before[first] + best[last, first]:
+                first = s
+        user = 0
+        for n in range(1, len(prices)):
+            if units[n, last, first] - prices[n] > units[user, last, first] - prices[user]:
+                user = n
+        uses[user] += 1
+        position = first
+    return uses
+
+
+@compiled
+def fill_subset_sums(units: NDArray[np.int64], guard_rb: int, best: NDArray[np.int64]) -> None:
+    """Fill ``best`` (K + g + 1, 2^N), given as zeros: at [p, set] the most of a set of clients in p RBs."""
+    clients, rb_total, _ = units.shape
+    for last in range(rb_total):
+        after = best[last + 1 + guard_rb]
+        after[:] = best[last + guard_rb]
+        for n in range(clients):
+            member = 1 << n
+            for first in range(last + 1):
+                gain, without = units[n, last, first], best[first]
+                if gain > 0:
+                    for others in range(0, len(after), 2 * member):
+                        for k in range(others, others + member):
+                            after[k + member] = max(after[k + member], without[k] + gain)

@@ -98,6 +98,12 @@ class Options:
         """What an amount of units is worth, the penalty of RBs not counted."""
         return units / GAIN_UNITS * self.energy_total
 
+    def units_below(self, gain: float) -> int:
+        """What grants of a gain have at least; never negative."""
+        if gain <= self.tie:
+            return 0
+        return math.floor((gain - self.tie) / self.energy_total * GAIN_UNITS)
+
     def gains(self, cap_s: float) -> NDArray[np.float64]:
         """What each grant gains with its best point of latency at most ``cap_s``, (R, M); 0 where useless."""
         slowest = self._slowest_bps(cap_s)

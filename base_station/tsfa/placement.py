@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +29,8 @@ LARGEST_TABLE = 2**23
 class PlacementPacker:
     """Packer of grants that lie at certain RBs.
 
-    Remembers its prices: successive calls are expected to be similar.
+    Remembers its prices: successive calls are expected to be similar. Where no grants gain enough units (``_least``)
+    it does not look for the best.
     """
 
     def __init__(self, options: Options, guard_rb: int, rb_total: int) -> None:
@@ -38,6 +41,7 @@ class PlacementPacker:
         self._index = np.full((rb_total, rb_total), SILENT, np.int64)
         self._index[self._rb_last, self._rb_first] = np.arange(len(self._rb_first))
         self._prices: NDArray[np.float64] = np.full(len(options.client), np.nan)
+        self._least = 0
 
     def best(self, cap_s: float) -> Grants:
         """Grants of large gain, of those the fewest RBs, with no latency above ``cap_s``."""
@@ -59,8 +63,14 @@ class PlacementPacker:
             gain_limit=gain_limit,
             relaxed_gain=gain_limit,
             largest_latency_s=float(options.latency_at(row, grant, point).max(initial=options.floor_s)),
-            nearby=lambda _: self,
+            nearby=self._wanting,
         )
+
+    def _wanting(self, least_gain: float) -> PlacementPacker:
+        """The same packer, prices included, that looks only for grants of at least some gain."""
+        packer = copy(self)
+        packer._least = self.options.units_below(least_gain)
+        return packer
 
     def _place(self, units: NDArray[np.int64]) -> tuple[list[Span], int]:
         """Spans of clients that could gain anything, and a limit on the sum of all others."""
@@ -79,21 +89,23 @@ class PlacementPacker:
         known = self._prices[active]
         search = search_prices(table, self._guard_rb, None if np.isnan(known).any() else known)
         self._prices[active] = search.best.prices
+        if search.best.bound < self._least:
+            return place_in_order(table, search.order, self._guard_rb), int(search.best.bound)
         search.try_order(improve_order(table, search.order, self._guard_rb))
         spans = place_in_order(table, search.order, self._guard_rb)
-        pruned = _worth_a_look(search)
+        pruned = _worth_a_look(search, max(search.reached, self._least - 1))
         kept = np.flatnonzero((pruned > 0).any(axis=(1, 2)))
         if not _affordable(pruned[kept], self._guard_rb, PRUNED_STEPS):
             return spans, search.reached if search.closed else int(search.best.bound)
         better = [Span(int(kept[s.client]), s.first, s.last) for s in place_exactly(pruned[kept], self._guard_rb)]
         spans = max(spans, better, key=lambda found: total_units(table, found))
-        return spans, total_units(table, spans)
+        return spans, max(total_units(table, spans), self._least - 1)
 
 
 def _affordable(table: NDArray[np.int64], guard_rb: int, steps: int) -> bool:
     return subset_table(table, guard_rb) <= LARGEST_TABLE and subset_steps(table) <= steps
 
 
-def _worth_a_look(search: PriceSearch) -> NDArray[np.int64]:
-    """The units without the spans that cannot be part of anything better than the order found."""
-    return np.where(search.best.through() > search.reached, search.units, np.minimum(search.units, 0))
+def _worth_a_look(search: PriceSearch, known: int) -> NDArray[np.int64]:
+    """The units without the spans that cannot be part of anything that gains more than is known."""
+    return np.where(search.best.through() > known, search.units, np.minimum(search.units, 0))

@@ -57,17 +57,7 @@ class Relaxation:
 
     def uses(self) -> NDArray[np.int64]:
         """How often each client is granted, (N,)."""
-        uses = np.zeros(len(self.prices), np.int64)
-        position = len(self.before) - 1
-        while self.before[position] > 0.0:
-            if self.before[position] == self.before[position - 1]:
-                position -= 1
-                continue
-            last = position - self.guard_rb - 1
-            first = int((self.before[: last + 1] + self.best[last, : last + 1]).argmax())
-            uses[(self.units[:, last, first] - self.prices).argmax()] += 1
-            position = first
-        return uses
+        return kernels.span_uses(self.units, self.prices, self.best, self.before, self.guard_rb)
 
     def order(self) -> list[int]:
         """The clients along the band, each where it fits best."""

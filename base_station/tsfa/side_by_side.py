@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from base_station.tsfa.dual import EXCLUDED, SILENT, Items
 from base_station.tsfa.grants import Grants
 from base_station.tsfa.knapsack import Knapsack, solve_knapsack
-from base_station.tsfa.options import GAIN_UNITS, Options
+from base_station.tsfa.options import Options
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SideBySide:
         capacity = self.rb_total + self.guard_rb
         taken = (units > 0) & (count + self.guard_rb <= capacity)
         items = Items(np.where(taken, count + self.guard_rb, 1), np.where(taken, units, 0), capacity)
-        return self._grants(solve_knapsack(items, self._units_below(self.least_gain)), count, cap_s)
+        return self._grants(solve_knapsack(items, self.options.units_below(self.least_gain)), count, cap_s)
 
     def _offers(self, cap_s: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """RBs and gain of all items, (R, J): a number of RBs with its best point, or a point with its fewest RBs."""
@@ -68,13 +68,6 @@ class SideBySide:
         return gain if units == found.reached else self.options.gain_of(units) + self.options.tie
 
     def _nearby(self, found: Knapsack, least_gain: float) -> SideBySide:
-        keep = found.dual.loss <= min(found.dual.bound - self._units_below(least_gain), EXCLUDED - 1)
+        keep = found.dual.loss <= min(found.dual.bound - self.options.units_below(least_gain), EXCLUDED - 1)
         narrowed = self.options.only_points(keep) if self.options.free else self.options.only_grants(keep)
         return SideBySide(narrowed, self.guard_rb, self.rb_total, least_gain)
-
-    def _units_below(self, gain: float) -> int:
-        """What grants of a gain have at least; never negative."""
-        options = self.options
-        if gain <= options.tie:
-            return 0
-        return math.floor((gain - options.tie) / options.energy_total * GAIN_UNITS)

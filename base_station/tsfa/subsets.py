@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from base_station.tsfa import kernels
 from base_station.tsfa.spans import Span
 
 
@@ -16,17 +17,7 @@ def place_exactly(units: NDArray[np.int64], guard_rb: int) -> list[Span]:
     """
     clients, rb_total, _ = units.shape
     best = np.zeros((rb_total + guard_rb + 1, 1 << clients), np.int64)
-    for last in range(rb_total):
-        after = best[last + 1 + guard_rb]
-        after[:] = best[last + guard_rb]
-        for n in range(clients):
-            firsts = np.flatnonzero(units[n, last] > 0)
-            if firsts.size:
-                # Axis 2 is bit n of the set.
-                by_member = best.reshape(len(best), -1, 2, 1 << n)
-                gains = units[n, last, firsts][:, None, None]
-                with_n = (by_member[_run(firsts), :, 0] + gains).max(axis=0)
-                np.maximum(by_member[last + 1 + guard_rb, :, 1], with_n, out=by_member[last + 1 + guard_rb, :, 1])
+    kernels.fill_subset_sums(units, guard_rb, best)
     return _trace_back(best, units, guard_rb)
 
 
@@ -38,12 +29,6 @@ def subset_steps(units: NDArray[np.int64]) -> int:
 def subset_table(units: NDArray[np.int64], guard_rb: int) -> int:
     """Entries of its table."""
     return (units.shape[1] + guard_rb + 1) << len(units)
-
-
-def _run(indices: NDArray[np.int64]) -> slice | NDArray[np.int64]:
-    """A slice where the indices have no holes: it needs no copy."""
-    first, last = int(indices[0]), int(indices[-1])
-    return slice(first, last + 1) if last - first + 1 == len(indices) else indices
 
 
 def _trace_back(best: NDArray[np.int64], units: NDArray[np.int64], guard_rb: int) -> list[Span]:

@@ -85,3 +85,21 @@ def test_with_prices_everybody_may_be_granted_again_and_again(seed, guard_rb):
     np.testing.assert_array_equal(kernels.best_gains(units.astype(float), prices), best)
     np.testing.assert_array_equal(kernels.span_sums_before(best, guard_rb), before)
     np.testing.assert_array_equal(kernels.span_sums_behind(best, guard_rb), behind)
+
+
+def test_the_spans_that_reach_the_sum_are_counted_for_the_client_that_gains_most(seed, guard_rb):
+    units, rng = table(seed)
+    prices = rng.uniform(0.0, 2.0**38, len(units))
+    gain = units.astype(float) - prices[:, None, None]
+    best = gain.max(axis=0)
+    before = kernels.span_sums_before(best, guard_rb)
+    expected, position = [0] * len(units), len(before) - 1
+    while before[position] > 0.0:
+        if before[position] > before[position - 1]:
+            last = position - guard_rb - 1
+            position = int((before[: last + 1] + best[last, : last + 1]).argmax())
+            expected[gain[:, last, position].argmax()] += 1
+        else:
+            position -= 1
+    uses = kernels.span_uses(units.astype(float), prices, best, before, guard_rb)
+    assert uses.tolist() == expected
