@@ -157,69 +157,50 @@ def eight_bit_soft_bits(soft: NDArray[np.float32], level: float, erasure: int) -
 
 
 @compiled
-def lowest_peaks(
-    quadrants: NDArray[np.uint8], bins: NDArray[np.int64], turn: NDArray[np.complex64]
-) -> NDArray[np.int64]:
-    """Of each symbol the candidate whose samples have the lowest peak power, (symbols,).
+def lowest_peak(quadrants: NDArray[np.uint8], bins: NDArray[np.int64], turn: NDArray[np.complex64]) -> int:
+    """The candidate whose samples have the lowest peak power.
 
-    ``quadrants`` (symbols, candidates, bins): of the QPSK points at the ``bins``; the rest of a spectrum is 0.
-    ``turn``: one turn in as many steps as the transform has samples, a power of 2. Float32 sums in a fixed order, so
-    that both ends choose alike whatever their processors.
+    ``quadrants`` (candidates, bins): of the QPSK points at the ``bins``; the rest of a spectrum is 0.
+    ``turn``: one turn in as many steps as the transform has samples, a power of 2 from 4 on.
+    The transform is in place and leaves its samples out of order (textbook). Float32 sums in a fixed order, so that
+    both ends choose alike whatever their processors. In one piece: only so the compiler sees that columns are
+    independent.
     """
-    symbols, candidates, _ = quadrants.shape
-    lowest = np.empty(symbols, np.int64)
-    real = np.empty((len(turn), candidates), np.float32)
-    imaginary = np.empty_like(real)
-    for symbol in range(symbols):
-        real[:] = 0.0
-        imaginary[:] = 0.0
-        for i in range(len(bins)):
-            for c in range(candidates):
-                quadrant = quadrants[symbol, c, i]
-                real[bins[i], c] = 1.0 if quadrant == 0 or quadrant == 3 else -1.0
-                imaginary[bins[i], c] = 1.0 if quadrant < 2 else -1.0
-        fourier_in_place(real, imaginary, turn)
-        peak = np.zeros(candidates, np.float32)
-        for k in range(len(turn)):
-            for c in range(candidates):
-                peak[c] = max(peak[c], real[k, c] * real[k, c] + imaginary[k, c] * imaginary[k, c])
-        lowest[symbol] = peak.argmin()
-    return lowest
-
-
-@compiled
-def fourier_in_place(real: NDArray[np.float32], imaginary: NDArray[np.float32], turn: NDArray[np.complex64]) -> None:
-    """Discrete Fourier transform of every column, (len(turn), columns); its rows come out of order (textbook)."""
-    width, stride = len(turn), 1
+    columns, size = len(quadrants), len(turn)
+    real, imaginary = np.zeros((size, columns), np.float32), np.zeros((size, columns), np.float32)
+    for i in range(len(bins)):
+        for c in range(columns):
+            quadrant = quadrants[c, i]
+            real[bins[i], c] = 1.0 if quadrant == 0 or quadrant == 3 else -1.0
+            imaginary[bins[i], c] = 1.0 if quadrant < 2 else -1.0
+    width, stride = size, 1
     while width >= 4:
         step = width // 4
-        for k in range(len(turn)):
-            if k % width < step:
-                j = k % width * stride
-                quarter_turns(real[k::step][:4], imaginary[k::step][:4], turn[j], turn[2 * j], turn[3 * j])
+        for k in range(size // 4):
+            j = k % step
+            a = k // step * width + j
+            w1, w2, w3 = turn[j * stride], turn[2 * j * stride], turn[3 * j * stride]
+            r0, r1, r2, r3 = real[a], real[a + step], real[a + 2 * step], real[a + 3 * step]
+            i0, i1, i2, i3 = imaginary[a], imaginary[a + step], imaginary[a + 2 * step], imaginary[a + 3 * step]
+            for c in range(columns):
+                even_r, even_i, odd_r, odd_i = r0[c] + r2[c], i0[c] + i2[c], r0[c] - r2[c], i0[c] - i2[c]
+                sum_r, sum_i, late_r, late_i = r1[c] + r3[c], i1[c] + i3[c], i1[c] - i3[c], r3[c] - r1[c]
+                r0[c], i0[c] = even_r + sum_r, even_i + sum_i
+                r, i = odd_r + late_r, odd_i + late_i
+                r1[c], i1[c] = r * w1.real - i * w1.imag, r * w1.imag + i * w1.real
+                r, i = even_r - sum_r, even_i - sum_i
+                r2[c], i2[c] = r * w2.real - i * w2.imag, r * w2.imag + i * w2.real
+                r, i = odd_r - late_r, odd_i - late_i
+                r3[c], i3[c] = r * w3.real - i * w3.imag, r * w3.imag + i * w3.real
         width, stride = step, 4 * stride
-    if width == 2:
-        for k in range(0, len(turn), 2):
-            for values in (real, imaginary):
-                for c in range(values.shape[1]):
-                    first, second = values[k, c], values[k + 1, c]
-                    values[k, c], values[k + 1, c] = first + second, first - second
-
-
-@compiled
-def quarter_turns(
-    real: NDArray[np.float32], imaginary: NDArray[np.float32], once: complex, twice: complex, thrice: complex
-) -> None:
-    """Four rows (4, columns) become their transform of length 4, the last three turned."""
-    r0, r1, r2, r3 = real[0], real[1], real[2], real[3]
-    i0, i1, i2, i3 = imaginary[0], imaginary[1], imaginary[2], imaginary[3]
-    for c in range(len(r0)):
-        even_r, even_i, odd_r, odd_i = r0[c] + r2[c], i0[c] + i2[c], r0[c] - r2[c], i0[c] - i2[c]
-        sum_r, sum_i, late_r, late_i = r1[c] + r3[c], i1[c] + i3[c], i1[c] - i3[c], r3[c] - r1[c]
-        r0[c], i0[c] = even_r + sum_r, even_i + sum_i
-        r, i = odd_r + late_r, odd_i + late_i
-        r1[c], i1[c] = r * once.real - i * once.imag, r * once.imag + i * once.real
-        r, i = even_r - sum_r, even_i - sum_i
-        r2[c], i2[c] = r * twice.real - i * twice.imag, r * twice.imag + i * twice.real
-        r, i = odd_r - late_r, odd_i - late_i
-        r3[c], i3[c] = r * thrice.real - i * thrice.imag, r * thrice.imag + i * thrice.real
+    peak = np.zeros(columns, np.float32)
+    for k in range(0, size, width):
+        # What is left is a transform of length 1 or 2.
+        other = k + width - 1
+        sign = np.float32(width - 1)
+        for c in range(columns):
+            r, i = real[k, c] + sign * real[other, c], imaginary[k, c] + sign * imaginary[other, c]
+            peak[c] = max(peak[c], r * r + i * i)
+            r, i = real[k, c] - sign * real[other, c], imaginary[k, c] - sign * imaginary[other, c]
+            peak[c] = max(peak[c], r * r + i * i)
+    return int(peak.argmin())

@@ -26,8 +26,8 @@ def training_grid(burst_id: int, layout: BurstLayout) -> NDArray[np.complex64]:
     shape = (layout.training_symbols, CANDIDATES, len(layout.subcarriers))
     quadrants = _quadrants(random_stream(burst_id, "modem training"), shape)
     size = PEAK_OVERSAMPLING * layout.fft_size
-    lowest = kernels.lowest_peaks(quadrants, layout.subcarriers % size, _turn(size))
-    return _points(quadrants[np.arange(len(lowest)), lowest])
+    bins, turn = layout.subcarriers % size, _turn(size)
+    return _points(np.stack([candidates[kernels.lowest_peak(candidates, bins, turn)] for candidates in quadrants]))
 
 
 def pilot_values(burst_id: int, count: int) -> NDArray[np.complex64]:

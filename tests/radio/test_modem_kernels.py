@@ -124,26 +124,14 @@ def test_soft_bits_of_nothing_but_zeros_are_erasures():
     assert np.all(kernels.eight_bit_soft_bits(np.zeros((2, 5), np.float32), 96.0, 128) == 128)
 
 
-@settings(max_examples=40, deadline=None)
-@given(SEEDS, st.sampled_from([1, 2, 4, 8, 32, 128, 512]), st.integers(1, 17))
-def test_the_transform_in_place_is_the_fourier_transform_but_for_its_order(seed, size, columns):
-    values = complex_numbers(np.random.default_rng(seed), size, columns)
-    real, imaginary = values.real.copy(), values.imag.copy()
-    turn = np.exp(-2j * np.pi / size * np.arange(size)).astype(np.complex64)
-    kernels.fourier_in_place(real, imaginary, turn)
-    found, expected = real + 1j * imaginary, np.fft.fft(values, axis=0)
-    nearest = np.abs(expected[:, None] - found[None]).max(axis=2).argmin(axis=1)
-    assert sorted(nearest) == list(range(size))
-    np.testing.assert_allclose(found[nearest], expected, atol=1e-5 * size)
-
-
-@pytest.mark.parametrize("size", [64, 128, 512])
+@pytest.mark.parametrize("size", [4, 8, 64, 128, 512])
 def test_the_candidate_of_lowest_peak_is_found(size):
     rng = np.random.default_rng(size)
-    bins = np.arange(-size // 5, size // 5) % size
+    bins = np.arange(-(size // 4), size // 5) % size
     quadrants = rng.integers(0, 4, (6, 16, len(bins))).astype(np.uint8)
     spectrum = np.zeros((6, 16, size), complex)
     spectrum[:, :, bins] = np.exp(1j * np.pi * (0.25 + 0.5 * quadrants))
     peaks = np.abs(np.fft.fft(spectrum)).max(axis=2)
     turn = np.exp(-2j * np.pi / size * np.arange(size)).astype(np.complex64)
-    np.testing.assert_array_equal(kernels.lowest_peaks(quadrants, bins, turn), peaks.argmin(axis=1))
+    found = [kernels.lowest_peak(candidates, bins, turn) for candidates in quadrants]
+    np.testing.assert_allclose(peaks[np.arange(6), found], peaks.min(axis=1), rtol=1e-6)
