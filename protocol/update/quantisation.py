@@ -8,6 +8,7 @@ stochastic and unbiased: ``floor(value / scale + u)`` with u uniform in [0, 1). 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,8 @@ SCALE_FLOOR = np.float32(2.0**-100)
 """A part whose scale would be smaller is sent as zero: products stay clear of denormals, which some libraries flush."""
 
 Values = NDArray[np.float32]
+_CODES_OF_BYTE: NDArray[np.int32] = ((np.arange(256)[:, None] >> np.array([0, 4]) & 0x0F ^ 8) - 8).astype(np.int32)
+"""Both codes of 4 bits in a byte, the first one in its low half, (256, 2)."""
 Content = bytes | memoryview
 """Bytes that are read, possibly in the middle of others."""
 
@@ -98,13 +101,14 @@ def dequantise(data: Content, part_sizes: Sequence[int], bits: int) -> list[Valu
             raise UpdateFileError("update: a component holds NaN, infinity or an absurd value")
         return np.split(values, np.cumsum(part_sizes)[:-1])
     scales = np.frombuffer(data, dtype="<f4", count=len(part_sizes)).astype(np.float32)
-    if not np.all((scales >= 0.0) & (scales <= VALUE_LIMIT / top_code(bits) * (1.0 + 1e-6))):
+    largest = VALUE_LIMIT / top_code(bits) * (1.0 + 1e-6)
+    if not all(0.0 <= scale <= largest for scale in scales.tolist()):
         raise UpdateFileError("update: a component's scale is negative, not finite or absurd")
     codes = _unpack(data[SCALE_BYTES * len(part_sizes) :], sum(part_sizes), bits)
-    if np.any(codes < -top_code(bits)):
+    if codes.min(initial=0) < -top_code(bits):
         raise UpdateFileError("update: a component holds a code outside its range")
-    pieces = np.split(codes, np.cumsum(part_sizes)[:-1])
-    return [piece.astype(np.float32) * scale for piece, scale in zip(pieces, scales, strict=True)]
+    values, ends = codes.astype(np.float32), accumulate(part_sizes)
+    return [values[end - size : end] * scale for size, end, scale in zip(part_sizes, ends, scales, strict=True)]
 
 
 def _codes(values: Values, scale: np.float32, rng: np.random.Generator) -> NDArray[np.int32]:
@@ -124,6 +128,4 @@ def _pack(codes: NDArray[np.int32], bits: int) -> bytes:
 def _unpack(data: Content, count: int, bits: int) -> NDArray[np.int32]:
     if bits != 4:
         return np.frombuffer(data, dtype=f"<i{bits // 8}", count=count).astype(np.int32)
-    packed = np.frombuffer(data, dtype=np.uint8)
-    nibbles = np.stack([packed & 0x0F, packed >> 4], axis=1).reshape(-1)[:count].astype(np.int32)
-    return np.where(nibbles > 7, nibbles - 16, nibbles)
+    return _CODES_OF_BYTE[np.frombuffer(data, dtype=np.uint8)].reshape(-1)[:count]

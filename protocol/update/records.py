@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -81,7 +82,7 @@ class Layout(ABC):
     def __len__(self) -> int:
         return self.lora_units + len(self.components) - self.components.lora_count
 
-    @property
+    @cached_property
     def id_bytes(self) -> int:
         """Bytes that hold any unit's number."""
         return max(1, ((len(self) - 1).bit_length() + 7) // 8)

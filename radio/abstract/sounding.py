@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy import fft
 
@@ -56,9 +57,13 @@ def measured_silence(experiment: Experiment, window: Window, numerology: Numerol
 def measured(experiment: Experiment, numerology: Numerology, sounded: Sounded) -> Estimate:
     """Channel, signal and noise as the receiver estimates them; powers per subcarrier, full scale 1."""
     window, burst, layout, field = sounded.window, sounded.burst, sounded.layout, sounded.field
+    timing = _timing(experiment, numerology, sounded)
+    if experiment.channel.jammer_rb is None:
+        # What comes after the burst need not be drawn.
+        window = replace(window, n_samples=int(timing.first[-1]) + numerology.fft_size)
     samples, _ = receive(experiment, window, {})
     training = training_grid(burst.burst_id, layout)
-    observed = field + np.conj(training) * _noise_grid(experiment, numerology, sounded, samples)
+    observed = field + np.conj(training) * _noise_grid(experiment, numerology, sounded, timing, samples)
     raw = observed.mean(axis=0)
     residual = np.sum(np.abs(observed - raw) ** 2, axis=0) + (len(observed) - 1) * OWN_NOISE * np.abs(field) ** 2
     count = np.full(len(raw), len(observed))
@@ -79,21 +84,37 @@ def _background(
     return background(head, len(head), sounded.layout)
 
 
-def _noise_grid(
-    experiment: Experiment, numerology: Numerology, sounded: Sounded, samples: NDArray[np.complex64]
-) -> NDArray[np.complex64]:
-    """``samples`` on the burst's elements, carrier and phase of the burst taken out, shape (symbols, subcarriers)."""
+class _Timing(NamedTuple):
+    """Where a burst lies in its window, samples."""
+
+    arrival: float
+    body: NDArray[np.float64]
+    """Of each symbol behind its prefix, (symbols,)."""
+    first: NDArray[np.int64]
+    """First sample of each symbol's FFT window."""
+
+
+def _timing(experiment: Experiment, numerology: Numerology, sounded: Sounded) -> _Timing:
     window, burst, layout, taps, offset_ppm, _ = sounded
-    rate_hz, size = numerology.sample_rate_hz, numerology.fft_size
     clock = 1e-6 * offset_ppm
-    phase, fraction = draws.phase_and_fraction(experiment, window, burst.client)
+    _, fraction = draws.phase_and_fraction(experiment, window, burst.client)
     arrival = (SILENT_SAMPLES + draws.jitter(experiment, window, burst.client) + fraction) / (1.0 + clock)
     power = np.abs(taps.gains) ** 2
-    mean_delay = rate_hz * float(power @ taps.delays_s) / float(power.sum())
+    mean_delay = numerology.sample_rate_hz * float(power @ taps.delays_s) / float(power.sum())
     body = arrival + numerology.cp + np.arange(layout.symbols) * numerology.symbol_samples / (1.0 + clock)
-    first = np.floor(body + mean_delay - EARLY_SHARE * numerology.cp).astype(np.int64)
+    return _Timing(arrival, body, np.floor(body + mean_delay - EARLY_SHARE * numerology.cp).astype(np.int64))
+
+
+def _noise_grid(
+    experiment: Experiment, numerology: Numerology, sounded: Sounded, timing: _Timing, samples: NDArray[np.complex64]
+) -> NDArray[np.complex64]:
+    """``samples`` on the burst's elements, carrier and phase of the burst taken out, shape (symbols, subcarriers)."""
+    window, burst, layout, _, offset_ppm, _ = sounded
+    arrival, body, first = timing
+    rate_hz, size = numerology.sample_rate_hz, numerology.fft_size
+    phase, _ = draws.phase_and_fraction(experiment, window, burst.client)
     sample = first[:, None] + np.arange(size)
-    offset_hz = clock * experiment.radio.carrier_hz
+    offset_hz = 1e-6 * offset_ppm * experiment.radio.carrier_hz
     cfo = (offset_hz + burst.cfo_correction_hz) / rate_hz
     # The client's correction turns from its filter's run-in on, the channel's offset from the window's first sample.
     run_in = (len(transmit_taps(numerology, burst)) - 1) // 2
