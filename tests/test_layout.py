@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("protocol", "radio", "learning", "edge_client", "base_station", "deploy")
+PACKAGES = ("protocol", "radio", "learning", "edge_client", "base_station", "calibration", "deploy")
 ALLOWED = {
     "protocol": set(),
     "radio": {"protocol"},
     "learning": {"protocol"},
     "edge_client": {"protocol", "radio", "learning"},
     "base_station": {"protocol", "radio", "learning"},
-    "deploy": {"protocol", "radio", "learning", "edge_client", "base_station"},
+    "calibration": {"protocol", "radio"},
+    "deploy": {"protocol", "radio", "learning", "edge_client", "base_station", "calibration"},
 }
-NO_TORCH = ("protocol", "radio")
+NO_TORCH = ("protocol", "radio", "calibration")
 GNU_RADIO_ONLY_IN = "radio"
 
 
