@@ -38,11 +38,9 @@ def evaluate(model: AdaptedModel, inputs: Inputs, labels: NDArray[np.int64], cla
     # Sorted by length, so that hardly any padding is computed.
     order = np.argsort(inputs.lengths, kind="stable")
     size = model.task.judged_together
-    scores = []
+    starts = range(0, len(order), size)
     with torch.inference_mode():
-        for start in range(0, len(order), size):
-            batch = inputs.batch(order[start : start + size])
-            scores.append(model.task.score(model.logits(*batch), batch))
+        scores = [model.score(inputs.batch(order[start : start + size])) for start in starts]
     sorted_back = np.empty(len(order), dtype=np.int64)
     sorted_back[order] = np.arange(len(order))
     return model.task.summarise(np.concatenate(scores)[sorted_back], labels, classes)

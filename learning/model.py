@@ -18,10 +18,10 @@ from torch import nn
 
 from learning.assets import model_directory
 from learning.networks import NativeNetwork, load_network
-from learning.tasks import TASKS, Task
+from learning.tasks import TASKS, Scores, Task
 from protocol.adapters import A_SUFFIX, Adapter, is_factor, is_lora
-from protocol.configuration import Experiment, ModelTable, Precision
-from protocol.errors import ConfigurationError, DataError
+from protocol.configuration import Experiment, ModelDevice, ModelTable, Precision
+from protocol.errors import ConfigurationError, DataError, MissingPartError
 from protocol.folding import Folded
 from protocol.random_streams import derive_seed, random_stream
 from protocol.schemes import Frozen
@@ -40,10 +40,17 @@ class AdaptedModel:
     """
 
     def __init__(
-        self, network: nn.Module, scaling: float, directory: Path, task: Task, precision: Precision = "float32"
+        self,
+        network: nn.Module,
+        scaling: float,
+        directory: Path,
+        task: Task,
+        precision: Precision,
+        device: torch.device,
     ) -> None:
-        self.network = network
+        self.network = network.to(device)
         self.task = task
+        self._device = device
         self._mixed = precision == "bfloat16"
         self.scaling = scaling
         """s = alpha / r."""
@@ -56,18 +63,24 @@ class AdaptedModel:
         }
 
     def logits(self, *batch: torch.Tensor) -> torch.Tensor:
-        """Logits of a batch of the task's inputs, float32: (samples, classes), or (texts, tokens, vocabulary).
+        """Logits of a batch of the task's inputs, float32, on the model's device, wherever the batch is.
+
+        They are (samples, classes), or (texts, tokens, vocabulary).
 
         With ``precision = "bfloat16"`` matrix products run on bfloat16 copies of their operands (torch's autocast);
         all weights stay float32, or small steps of the adapter and folded changes would be rounded away.
         """
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._mixed):
-            result: torch.Tensor = self.network(*batch)
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._mixed):
+            result: torch.Tensor = self.network(*self._placed(batch))
         return result.float()
 
     def loss(self, batch: tuple[torch.Tensor, ...], labels: torch.Tensor) -> torch.Tensor:
         """Loss of the task on a batch, nats (a scalar)."""
-        return self.task.loss(self.logits(*batch), batch, labels)
+        return self.task.loss(self.logits(*batch), self._placed(batch), labels.to(self._device))
+
+    def score(self, batch: tuple[torch.Tensor, ...]) -> Scores:
+        """What the task makes of the logits of a batch, one row per sample."""
+        return self.task.score(self.logits(*batch), self._placed(batch))
 
     def get_adapter(self) -> Adapter:
         """Copy of the trained tensors."""
@@ -92,13 +105,26 @@ class AdaptedModel:
                 weight = layer.base_layer.weight
                 weight.copy_(self._frozen_weights.setdefault(name, weight.detach().clone()))
                 if name in folded:
-                    change = torch.from_numpy(folded[name])
+                    change = torch.from_numpy(folded[name]).to(self._device)
                     weight += change.T if layer.fan_in_fan_out else change
+
+    @property
+    def gpu(self) -> list[str]:
+        """Name of the GPU it is on; empty on a processor."""
+        return [torch.cuda.get_device_name(self._device)] if self._device.type == "cuda" else []
+
+    def wait(self) -> None:
+        """Return once the device has done all it was given."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
 
     def freeze(self, frozen: Frozen) -> None:
         """Keep one LoRA factor fixed, or none; head and the other factor are trained."""
         for name, parameter in self.parameters.items():
             parameter.requires_grad_(not is_factor(name, frozen))
+
+    def _placed(self, batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return tuple(tensor.to(self._device) for tensor in batch)
 
 
 def configure_torch(threads: int) -> None:
@@ -115,19 +141,32 @@ def build_model(experiment: Experiment, classes: int) -> AdaptedModel:
     """The experiment's model with its initial adapter, everything else frozen.
 
     Raises DataError if the model cannot be loaded or has no such head, ConfigurationError if
-    ``model.lora_targets`` names none of its layers or it takes no images of ``model.image_size_px``.
+    ``model.lora_targets`` names none of its layers or it takes no images of ``model.image_size_px``, MissingPartError
+    if it asks for a GPU that is not there.
     """
     table, seed = experiment.model, experiment.experiment.seed
+    device = _torch_device(table.device)
     directory = model_directory(table)
     with torch.random.fork_rng(devices=[]):
         # Frozen layers a checkpoint lacks (an unused pooler, say) come from torch's generator.
         torch.manual_seed(derive_seed(seed, "frozen-layers") % 2**63)
         network, missing = load_network(directory, table, classes)
         adapted = _add_lora(network, table)
-    model = AdaptedModel(adapted, table.lora_alpha / table.lora_rank, directory, TASKS[table.learns], table.precision)
+    model = AdaptedModel(
+        adapted, table.lora_alpha / table.lora_rank, directory, TASKS[table.learns], table.precision, device
+    )
     model.set_adapter(_initial_adapter(model.get_adapter(), missing, seed))
     adapted.eval()
     return model
+
+
+def _torch_device(wanted: ModelDevice) -> torch.device:
+    present = torch.cuda.is_available()
+    if wanted == "cuda" and not present:
+        raise MissingPartError(
+            'model.device: torch finds no GPU on this machine; use "auto" or "cpu", or install a torch made for its GPU'
+        )
+    return torch.device("cuda" if present and wanted != "cpu" else "cpu")
 
 
 def _add_lora(network: nn.Module, table: ModelTable) -> nn.Module:

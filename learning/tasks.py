@@ -74,7 +74,7 @@ class TextClassification:
 
     def score(self, logits: torch.Tensor, batch: Batch) -> Scores:
         """The logits themselves."""
-        scores: Scores = logits.numpy()
+        scores: Scores = logits.cpu().numpy()
         return scores
 
     def summarise(self, scores: Scores, labels: Indices, classes: int) -> Evaluation:
@@ -114,7 +114,8 @@ class LanguageModelling:
         """Summed loss, tokens guessed right and tokens predicted, of each text."""
         surprise, predicted = self._surprise(logits, batch)
         right = (logits[:, :-1].argmax(dim=-1) == batch[0][:, 1:]) & predicted
-        scores: Scores = torch.stack([surprise.sum(dim=1), right.sum(dim=1), predicted.sum(dim=1)], dim=1).numpy()
+        sums = torch.stack([surprise.sum(dim=1), right.sum(dim=1), predicted.sum(dim=1)], dim=1)
+        scores: Scores = sums.cpu().numpy()
         return scores
 
     def summarise(self, scores: Scores, labels: Indices, classes: int) -> Evaluation:

@@ -19,6 +19,7 @@ Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$")]
 Precision = Literal["float32", "bfloat16"]
+ModelDevice = Literal["auto", "cpu", "cuda"]
 CodecName = Literal["ldpc", "ldpc-short", "convolutional"]
 
 IMAGE_TOKEN_PX = 14
@@ -65,6 +66,8 @@ class ModelTable(Table, frozen=True, kw_only=True):
     lora_targets: list[str] = field(default_factory=lambda: ["query", "value"])
     precision: Precision = "float32"
     """Of matrix products in training and evaluation; weights, adapter and optimiser are float32 in either."""
+    device: ModelDevice = "auto"
+    """What trains and evaluates; ``auto``: the first GPU of each machine that has one, else its processor."""
 
     @property
     def learns(self) -> TaskName:
@@ -188,6 +191,10 @@ class RadioTable(Table, frozen=True, kw_only=True):
     """Keep the IQ of bursts that were not detected or lost blocks, as SigMF recordings in ``RUN/iq``."""
     keep_failed_iq_limit: Count = 50
     """Recordings of a run at most (up to 2 MB each)."""
+    record_iq: bool = False
+    """Record every window that the receiver hears, as one growing SigMF recording a round in ``RUN/iq``."""
+    record_iq_limit_mb: Count = 4096
+    """Recordings of ``RUN/iq`` together at most; then a warning, and the run goes on without."""
     spectrum_address: str | None = None
     """Where the receiver publishes samples of every window for a live view (examples/grc); without it nowhere."""
     max_passes: Count = 6
@@ -196,6 +203,11 @@ class RadioTable(Table, frozen=True, kw_only=True):
     """``ldpc``: NR LDPC, blocks of 1008 bytes. ``ldpc-short``: the same, 252 bytes. ``convolutional``: K = 7, 252."""
     fragment_bytes: Annotated[int, Meta(ge=64, le=65535)] = 2006
     """Bytes of one fragment, its own header included; 2006, a length and the tag fill whole code blocks."""
+
+    @property
+    def keeps_iq(self) -> bool:
+        """Whether samples are to be written to disk."""
+        return self.keep_failed_iq or self.record_iq
 
 
 class ChannelTable(Table, frozen=True, kw_only=True):

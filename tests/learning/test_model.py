@@ -13,7 +13,7 @@ from learning.model import AdaptedModel, build_model, configure_torch
 from learning.tokens import Tokens, tokenise
 from protocol.adapters import lora_modules
 from protocol.configuration import Experiment
-from protocol.errors import ConfigurationError, DataError
+from protocol.errors import ConfigurationError, DataError, MissingPartError
 from protocol.experiment_file import experiment_from_dict
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "radio", "antenna", "engine", "wheel"]
@@ -235,3 +235,32 @@ def test_every_text_is_judged_by_its_own_label_whatever_its_length(minilm):
     assert len(set(alone)) > 2
     assert evaluate(minilm, tokens, np.array(alone), 20).accuracy == 1.0
     minilm.set_adapter(before)
+
+
+def test_a_gpu_that_is_not_there_is_said_so():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(MissingPartError, match=r'model\.device: torch finds no GPU on this machine; use "auto"'):
+        build_model(experiment(device="cuda"), 20)
+    assert build_model(experiment(device="auto"), 20).gpu == []
+
+
+@pytest.mark.hardware
+def test_a_gpu_trains_and_evaluates_as_the_processor_does():
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU that torch can use")
+    batch = (torch.tensor([[5, 6, 7, 8]] * 3), torch.ones(3, 4, dtype=torch.int64))
+    losses, gradients, scores = [], [], []
+    for device in ("cpu", "cuda"):
+        model = build_model(experiment(device=device), 20)
+        loss = model.loss(batch, torch.tensor([1, 2, 3]))
+        loss.backward()
+        losses.append(float(loss.item()))
+        gradients.append({n: p.grad.cpu().numpy() for n, p in model.parameters.items() if p.grad is not None})
+        with torch.inference_mode():
+            scores.append(model.score(batch))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        np.testing.assert_allclose(gradients[1][name], gradient, rtol=1e-2, atol=1e-5)
+    np.testing.assert_allclose(scores[1], scores[0], atol=1e-4)
