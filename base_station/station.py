@@ -68,7 +68,7 @@ def run_base_station(
         # Addresses and model first: a run that cannot listen or load leaves no run directory behind.
         control = StationControl(experiment.clients.control_address, keys.pair, keys.clients)
         stack.callback(control.close)
-        iq_directory = run_dir.resolve() / RECORDINGS if experiment.radio.keep_failed_iq else None
+        iq_directory = run_dir.resolve() / RECORDINGS if experiment.radio.keeps_iq else None
         radio = open_base_station_radio(experiment, iq_directory)
         stack.callback(radio.close)
         evaluator = StationEvaluator(experiment, dataset, partition)

@@ -1,8 +1,7 @@
-"""IQ of failed bursts, kept as SigMF recordings beside the run (sigmf.org, version 1).
+"""IQ of failed bursts, kept as SigMF recordings beside the run.
 
-A recording is a pair of files: ``.sigmf-data`` holds the branch's samples around the burst (complex64, little-endian,
-the grant's centre at 0 Hz), ``.sigmf-meta`` says all about them in JSON. The ``airtune`` fields hold the grant,
-so that the burst can be received again from the file.
+A recording holds the branch's samples around the burst, the grant's centre at 0 Hz. The ``airtune`` fields hold the
+grant, so that the burst can be received again from the file.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +20,14 @@ from numpy.typing import NDArray
 
 from protocol.bursts import Burst, BurstReport, DataBurst, Window
 from protocol.configuration import Experiment
-from protocol.errors import StorageError
+from protocol.errors import DataError, StorageError
 from protocol.files import write_atomically
 from radio.limits import SILENT_SAMPLES, experiment_numerology
 from radio.modem.layout import burst_decimation, burst_layout
+from radio.sigmf import DATA_SUFFIX, LABEL_LETTERS, META_SUFFIX, SAMPLE_BYTES, global_fields, write_metadata
 
-SIGMF_VERSION = "1.0.0"
 RECORDINGS = "iq"
 """Directory of a run that holds them."""
-DATA_SUFFIX, META_SUFFIX = ".sigmf-data", ".sigmf-meta"
 
 
 def recording_name(round_index: int, client: str, window_index: int) -> str:
@@ -57,7 +54,7 @@ class FailedBursts:
         try:
             with self._alone():
                 self._write(window, burst, report, samples)
-        except (OSError, StorageError) as error:
+        except (OSError, StorageError, DataError) as error:
             self._failed = True
             reason = error.strerror if isinstance(error, OSError) else str(error)
             return f"IQ of failed bursts is no longer kept: {reason}"
@@ -74,8 +71,8 @@ class FailedBursts:
         meta = self._metadata(window, burst, report, first, data)
         write_atomically(data_path, data)
         try:
-            write_atomically(meta_path, msgspec.json.format(msgspec.json.encode(meta), indent=2) + b"\n")
-        except StorageError:
+            write_metadata(meta_path, meta, len(data) // SAMPLE_BYTES)
+        except (StorageError, DataError):
             if not meta_path.exists():
                 data_path.unlink(missing_ok=True)
             raise
@@ -92,7 +89,7 @@ class FailedBursts:
             os.close(descriptor)
 
     def _count(self) -> int:
-        return sum(1 for _ in self._directory.glob(f"*{META_SUFFIX}"))
+        return sum(1 for _ in self._directory.glob(f"*_client-*{META_SUFFIX}"))
 
     def _extent(self, burst: Burst, report: BurstReport, n_samples: int) -> tuple[int, int]:
         """Which branch samples are kept: the burst and what a window has around it; all if it was not found."""
@@ -105,21 +102,15 @@ class FailedBursts:
 
     def _metadata(self, window: Window, burst: Burst, report: BurstReport, first: int, data: bytes) -> dict[str, Any]:
         radio, numerology = self._experiment.radio, self._numerology
+        about = f"Failed burst of {burst.client} in experiment {self._experiment.experiment.name}"
         centre_hz = radio.carrier_hz + numerology.centre_hz(burst.rb_start, burst.rb_count)
         return {
             "global": {
-                "core:datatype": "cf32_le",
-                "core:sample_rate": numerology.sample_rate_hz / burst_decimation(burst, numerology),
-                "core:version": SIGMF_VERSION,
-                "core:num_channels": 1,
+                **global_fields(numerology.sample_rate_hz / burst_decimation(burst, numerology), about, radio.driver),
                 "core:sha512": hashlib.sha512(data).hexdigest(),
-                "core:description": f"Failed burst of {burst.client} in experiment {self._experiment.experiment.name}",
-                "core:recorder": f"airtune {version('airtune')}",
-                "core:hw": radio.driver,
-                "core:extensions": [{"name": "airtune", "version": "1.0.0", "optional": True}],
             },
             "captures": [{"core:sample_start": 0, "core:global_index": first, "core:frequency": centre_hz}],
-            "annotations": [self._annotation(window, burst, report, first, len(data) // 8)],
+            "annotations": [self._annotation(window, burst, report, first, len(data) // SAMPLE_BYTES)],
         }
 
     def _annotation(
@@ -137,7 +128,7 @@ class FailedBursts:
             "core:freq_lower_edge": self._experiment.radio.carrier_hz + low_hz,
             "core:freq_upper_edge": self._experiment.radio.carrier_hz + high_hz,
             "core:generator": "airtune",
-            "core:label": burst.client[:20],
+            "core:label": burst.client[:LABEL_LETTERS],
             "core:comment": comment,
             "airtune:round": window.round_index,
             "airtune:window": window.index,

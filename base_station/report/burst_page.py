@@ -28,7 +28,8 @@ from base_station.store.records import SpectrumRecord
 from base_station.store.run_store import RunStore
 from base_station.store.signals import unpacked
 from radio.numerology import Numerology, numerology_at
-from radio.recordings import META_SUFFIX, RECORDINGS, recording_name
+from radio.recordings import RECORDINGS, recording_name
+from radio.sigmf import META_SUFFIX
 
 _OTHERS_STRENGTH, _OWN_STRENGTH = 0.15, 0.45
 

@@ -19,7 +19,7 @@ from radio.interface import BaseStationRadio, ClientRadio
 
 
 def open_base_station_radio(experiment: Experiment, iq_directory: Path | None = None) -> BaseStationRadio:
-    """The base station's radio of ``experiment.radio.driver``; IQ of failed bursts is kept in ``iq_directory``.
+    """The base station's radio of ``experiment.radio.driver``; IQ it keeps goes to ``iq_directory``.
 
     Raises AddressInUseError, MissingPartError, ConfigurationError or RadioError if it cannot be had.
     """

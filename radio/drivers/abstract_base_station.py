@@ -43,10 +43,10 @@ class AbstractBaseStationRadio:
                 'radio.driver = "abstract": channel.inverted_fraction and channel.impairments act on samples, which it '
                 'has not; use "simulated"'
             )
-        if experiment.radio.keep_failed_iq or experiment.radio.spectrum_address is not None:
+        if experiment.radio.keeps_iq or experiment.radio.spectrum_address is not None:
             raise ConfigurationError(
-                'radio.driver = "abstract": radio.keep_failed_iq and radio.spectrum_address need samples, which it '
-                'has not; use "simulated"'
+                'radio.driver = "abstract": radio.keep_failed_iq, radio.record_iq and radio.spectrum_address need '
+                'samples, which it has not; use "simulated"'
             )
         self._numerology = experiment_numerology(experiment)
         check_medium(experiment)

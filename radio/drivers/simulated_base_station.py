@@ -46,9 +46,9 @@ class SimulatedBaseStationRadio:
     def __init__(self, experiment: Experiment, iq_directory: Path | None = None) -> None:
         """Start all processes and wait until they listen; the rest gets ready while the caller goes on.
 
-        IQ of failed bursts goes to ``iq_directory`` (made when the first one comes). Raises AddressInUseError if
-        ``clients.radio_address`` or ``radio.spectrum_address`` is taken, ConfigurationError on an unknown sample rate
-        or a channel that cannot be.
+        IQ that the experiment keeps goes to ``iq_directory`` (made when the first of it comes). Raises
+        AddressInUseError if ``clients.radio_address`` or ``radio.spectrum_address`` is taken, ConfigurationError on an
+        unknown sample rate or a channel that cannot be.
         """
         self._numerology = experiment_numerology(experiment)
         check_medium(experiment)
@@ -103,7 +103,8 @@ class SimulatedBaseStationRadio:
         window, self._window = self._window.window, None
         refused = dict(Counter(outcome.ether.refused) - self._refused)
         self._refused = Counter(outcome.ether.refused)
-        warnings = sorted({one.warning for one in outcome.decoded if one.warning} - self._warned)
+        said = {outcome.receiver.warning, *(one.warning for one in outcome.decoded)}
+        warnings = sorted(said - {""} - self._warned)
         self._warned.update(warnings)
         report = _window_report(self._experiment, window, outcome)
         return msgspec.structs.replace(report, warnings=warnings, refused=refused)

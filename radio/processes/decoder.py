@@ -26,7 +26,8 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
     numerology = experiment_numerology(start.experiment)
     (receiver,) = peers
     combining, memory = start.experiment.radio.harq == "chase", SoftMemory()
-    failed = FailedBursts(Path(start.iq_directory), start.experiment) if start.iq_directory else None
+    keeps_failed = start.iq_directory and start.experiment.radio.keep_failed_iq
+    failed = FailedBursts(Path(start.iq_directory), start.experiment) if keeps_failed else None
     parent.send(Started())
     while True:
         job, samples = receiver.expect(DecodeBurst)

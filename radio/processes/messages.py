@@ -21,7 +21,7 @@ class Start(LinkMessage, frozen=True, tag="start"):
     client: str = ""
     radio_address: str = ""
     iq_directory: str = ""
-    """Where a decoder keeps the IQ of failed bursts; empty for not at all."""
+    """Where IQ is kept, if the experiment asks for it; empty for nowhere."""
 
 
 class Started(LinkMessage, frozen=True, tag="started"):
@@ -102,6 +102,7 @@ class ReceiverDone(LinkMessage, frozen=True, tag="receiver-done"):
     flowgraph_s: float
     noise_db: list[float] = field(default_factory=list)
     """Per RB; silent windows only."""
+    warning: str = ""
 
 
 class TransmitBurst(LinkMessage, frozen=True, tag="transmit-burst"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from protocol.bursts import Burst, DataBurst
 from protocol.errors import AirtuneError
@@ -13,6 +14,7 @@ from radio.processes.lifetime import run_child, start_failed
 from radio.processes.link import Link
 from radio.processes.live_spectrum import LiveSpectrum
 from radio.processes.messages import DecodeBurst, ExpectWindow, ReceiverDone, Start, Started, WindowSamples
+from radio.window_recordings import WindowRecorder
 
 
 def main() -> None:
@@ -32,6 +34,8 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
     except AirtuneError as error:
         parent.send(start_failed(error))
         return
+    records = start.iq_directory and start.experiment.radio.record_iq
+    recorder = WindowRecorder(Path(start.iq_directory), start.experiment) if records else None
     parent.send(Started())
     while True:
         expected, _ = parent.expect(ExpectWindow)
@@ -48,7 +52,8 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
             noise_db, psd_db = measure_silence(samples, numerology)
         else:
             noise_db, psd_db = [], spectrum_db(samples)
-        parent.send(ReceiverDone(psd_db, flowgraph_s, noise_db))
+        warning = recorder.record(expected.window, expected.bursts, samples) if recorder is not None else ""
+        parent.send(ReceiverDone(psd_db, flowgraph_s, noise_db, warning))
 
 
 class Sharing:
