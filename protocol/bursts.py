@@ -102,6 +102,9 @@ class BurstReport(Struct, frozen=True):
     soft_bits: list[int] = field(default_factory=list)
     """Histogram of the soft bits (log P(0)/P(1)) of some symbols of a data burst, ``SOFT_BIT_BINS`` counts; values
     beyond ``SOFT_BIT_REACH`` count in the outermost bins. Empty for a sounding."""
+    channel: bytes = b""
+    """Sounding: the channel as it was estimated, not smoothed, complex64 per occupied subcarrier. Its level, common
+    phase and mean delay are arbitrary; ``gain_db`` has the level."""
 
 
 class WindowReport(Struct, frozen=True):

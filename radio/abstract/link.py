@@ -71,7 +71,7 @@ class AbstractLink:
         if blocks is None or not found:
             return absent_report(burst, self._numerology)
         arrived: list[bytes | None] = []
-        combined, channel_db = 0, np.zeros(0)
+        combined, channel_db, channel = 0, np.zeros(0), b""
         if isinstance(burst, DataBurst):
             arrived, combined = self._outcome(window, burst, snr, blocks)
             power, noise, evm = self._guessed(window, burst, layout, field)
@@ -83,6 +83,7 @@ class AbstractLink:
             sounded = Sounded(window, burst, layout, taps, offset_ppm, field)
             seen = measured(self._experiment, self._numerology, sounded)
             power, noise, evm, channel_db = seen.power, seen.noise, seen.evm, _db(np.abs(seen.channel) ** 2)
+            channel = seen.raw.tobytes()
         sent_db = burst.tx_gain_db - _level_db(len(layout.subcarriers)) - digital_gain_offset_db(self._experiment)
         return BurstReport(
             client=burst.client,
@@ -101,6 +102,7 @@ class AbstractLink:
             air_samples=burst_air_samples(burst, self._numerology),
             coded_bits=burst_coded_bits(burst, self._numerology),
             channel_db=(channel_db - sent_db).tolist(),
+            channel=channel,
         )
 
     def received_db(self, window: Window, burst: Burst) -> NDArray[np.float64]:

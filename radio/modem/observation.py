@@ -53,6 +53,8 @@ class Estimate(NamedTuple):
     """Signal power of each RB, estimation noise taken off."""
     evm: float
     """Noise over signal, linear."""
+    raw: NDArray[np.complex64]
+    """The channel as ``channel``, not smoothed."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class Observation:
     """Mean arrival of the burst's first sample, branch samples."""
     evm_db: float
     """Error of the equalised elements relative to them: noise and whatever else the known ones show."""
+    raw: NDArray[np.complex64]
+    """The channel as ``channel``, not smoothed; its delays are around 0."""
 
 
 def observe_sounding(
@@ -211,6 +215,7 @@ def _observation(
         cfo_hz=found.cfo_hz,
         start=found.start + mean_delay(channel, seen.error, layout),
         evm_db=10.0 * math.log10(max(seen.evm, 1e-12)),
+        raw=seen.raw,
     )
 
 
@@ -236,4 +241,4 @@ def estimate(
     power = np.maximum(power, 0.05 * noise / count.min())
     channel = smooth_channel(raw, error, layout)
     evm = float(np.sum(noise_each) / np.sum(np.abs(channel) ** 2))
-    return Estimate(channel, error, noise_each, noise, power, evm)
+    return Estimate(channel, error, noise_each, noise, power, evm, raw)

@@ -81,6 +81,7 @@ def _report(
         constellation=_spread(seen.symbols).tobytes(),
         channel_db=_db(per_subcarrier / sent_power).tolist(),
         soft_bits=soft_bits,
+        channel=seen.raw.tobytes() if isinstance(burst, SoundingBurst) else b"",
     )
 
 

@@ -4,6 +4,7 @@ from radio_lab import random_impairments
 
 from protocol.bursts import SoundingBurst
 from protocol.random_streams import random_stream
+from radio.channel.fading import Taps, apply_taps, frequency_response
 from radio.channel.jammer import jammer
 from radio.channel.medium import phasor
 from radio.modem import measure_silence, receive, spectrum
@@ -97,3 +98,15 @@ def test_a_silent_burst_sounds_like_the_silent_window():
     report = receive(burst, send(rng, burst, [], Impairments(snr_db=10.0), DEFAULT_2MSPS), DEFAULT_2MSPS)
     noise_db, _ = measure_silence(white_noise(rng, 50_000, power), DEFAULT_2MSPS)
     assert np.mean(report.noise_db) == pytest.approx(np.mean(noise_db), abs=0.3)
+
+
+def test_a_sounding_shows_its_unsmoothed_channel_but_for_phase_and_mean_delay():
+    rng = random_stream(7, "raw channel")
+    burst, taps = sounding(8), Taps(np.array([0.0, 0.7e-6]), np.array([1.0, 0.5j]))
+    stream = apply_taps(send(rng, burst, [], Impairments(snr_db=60.0), DEFAULT_2MSPS), taps, 2e6)
+    raw = np.frombuffer(receive(burst, stream, DEFAULT_2MSPS).channel, np.complex64)
+    subcarriers = DEFAULT_2MSPS.loaded_subcarriers(0, 28)
+    expected = frequency_response(taps, subcarriers * DEFAULT_2MSPS.subcarrier_spacing_hz)
+    slopes = np.exp(2j * np.pi * np.outer(np.linspace(-0.05, 0.05, 20_001), subcarriers))
+    alike = np.abs(slopes @ (raw * np.conj(expected))).max() / np.linalg.norm(raw) / np.linalg.norm(expected)
+    assert alike > 0.999
