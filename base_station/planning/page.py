@@ -14,15 +14,15 @@ from protocol.files import write_atomically
 
 PAGE = "plan.html"
 _TERMS = (("approximation", ACCENT), ("sparsification", "#e69f00"), ("covariance", "#009e73"))
-_COLUMNS = ("Rank", "Approximation", "Sparsification", "Covariance", "Score", "V", "Mean latency, s", "Queue, s",
-            "Bits granted")  # fmt: skip
+_COLUMNS = ("Rank", "Gain, nats", "Approximation", "Sparsification", "Covariance", "Score, nats", "V",
+            "Mean latency, s", "Queue, s", "Bits granted")  # fmt: skip
 
 
 def plan_rows(plan: RankPlan) -> list[list[str]]:
     """Cells of the table of candidates; the chosen one is starred."""
     return [
-        [f"{c.rank}{' *' if c == plan.best else ''}", f"{c.approximation:.4g}", f"{c.sparsification:.4g}",
-         f"{c.covariance:.4g}", f"{c.score:.4g}", f"{c.V:.3g}", f"{c.mean_latency_s:.3f}",
+        [f"{c.rank}{' *' if c == plan.best else ''}", f"{c.gain:.3f}", f"{c.approximation:.3f}",
+         f"{c.sparsification:.3f}", f"{c.covariance:.3f}", f"{c.score:.3f}", f"{c.V:.3g}", f"{c.mean_latency_s:.3f}",
          f"{c.stationary_queue_s:.2f}", f"{c.mean_bits:,.0f}"]
         for c in plan.candidates
     ]  # fmt: skip
@@ -41,9 +41,9 @@ def choice_sentence(plan: RankPlan) -> str:
     best = plan.best
     text = f"lora_rank = {best.rank}, V = {best.V:.3g} at a latency budget of {plan.latency_budget_s:g} s"
     others = sorted(c.score for c in plan.candidates if c != best)
-    if others and best.score > 0.0:
-        second, worst = (score / best.score - 1.0 for score in (others[0], others[-1]))
-        text += f"; the next best rank scores {second:.0%} more, the worst {worst:.0%}"
+    if others:
+        second, worst = (score - best.score for score in (others[0], others[-1]))
+        text += f"; the next best rank is expected to lose {second:.3f} nats more, the worst {worst:.3f}"
     return text
 
 
@@ -60,8 +60,8 @@ def write_page(plan: RankPlan, path: Path) -> Path:
         lead=choice_sentence(plan),
         picture=picture,
         table=PrintedTable(_COLUMNS, plan_rows(plan)),
-        note=f"Energies of weight changes. Pilot of {plan.pilot_rounds} rounds on validation texts, "
-        f"{plan.played_rounds} rounds of the online stage played on drawn channels.",
+        note=f"Pilot of {plan.pilot_rounds} rounds on validation texts; gain: by how much its loss fell with every "
+        f"update whole. {plan.played_rounds} rounds of the online stage were played on drawn channels.",
     )
     write_atomically(path, text.encode())
     return path
@@ -79,7 +79,7 @@ def _figure(plan: RankPlan) -> Picture:
     best = plan.candidates.index(plan.best)
     terms.annotate("chosen", (best, bottom[best]), ha="center", va="bottom", color=INK, xytext=(0, 3),
                    textcoords="offset points")  # fmt: skip
-    terms.set(ylabel="energy of weight changes", title="Score of each rank")
+    terms.set(ylabel="loss of gain, nats", title="Score of each rank")
     terms.legend(loc="best")
     queue.plot(places, [c.V for c in plan.candidates], "o-", color=ACCENT)
     queue.set(ylabel="V, s²", title="V whose queue settles at the budget")
@@ -90,7 +90,7 @@ def _figure(plan: RankPlan) -> Picture:
         axes.margins(y=0.12)
     return Picture(
         "plan", "What each rank is expected to cost",
-        "Stacked: what the rank cannot express, what the uplink leaves unsent, and the bias of averaging factors "
-        "apart. The least sum is chosen.",
+        "Stacked, in nats of the pilot's loss: what the rank cannot express or learns more slowly, what the uplink "
+        "leaves unsent, and the bias of averaging factors apart. The least sum is chosen.",
         canvas.svg("plan", "Bars of the three terms by LoRA rank"),
     )  # fmt: skip

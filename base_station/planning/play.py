@@ -33,6 +33,8 @@ class PlayedStage:
     V: float
     unsent_energy: float
     """Mean over rounds of ``sum_n w_n E_n(bits granted)``."""
+    unsent_share: float
+    """Mean over rounds of that over ``sum_n w_n E_n(0)``."""
     mean_latency_s: float
     stationary_queue_s: float
     """Mean queue over clients and the later half of the rounds."""
@@ -48,12 +50,14 @@ def play(
     tsfa = experiment.tsfa
     queues = dict.fromkeys(weights, tsfa.latency_budget_s)
     common_s = tsfa.latency_budget_s
-    unsent, latencies, bits, later = [], [], [], []
+    unsent, shares, latencies, bits, later = [], [], [], [], []
     for t, drawn in enumerate(rounds):
         now = curves[t % len(curves)]
         instance = _instance(experiment, V, drawn, now, weights, queues, common_s, compute_s + drawn.sounding_s)
         answer = solve(instance).clients
         unsent.append(math.fsum(weights[a.name] * _energy(now[a.name], a.bits) for a in answer))
+        whole = math.fsum(weights[a.name] * now[a.name][0][1] for a in answer)
+        shares.append(unsent[-1] / max(whole, ENERGY_FLOOR))
         for a in answer:
             queues[a.name] = next_queue_s(queues[a.name], a.latency_s, tsfa.latency_budget_s)
         common_s = next_queue_s(common_s, max(a.latency_s for a in answer), tsfa.latency_budget_s)
@@ -61,7 +65,7 @@ def play(
         bits += [a.bits for a in answer]
         if 2 * t >= len(rounds):
             later.append(common_s if tsfa.latency_model == "round" else _mean(list(queues.values())))
-    return PlayedStage(V, _mean(unsent), _mean(latencies), _mean(later), _mean(bits))
+    return PlayedStage(V, _mean(unsent), _mean(shares), _mean(latencies), _mean(later), _mean(bits))
 
 
 def choose_v(

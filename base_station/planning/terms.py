@@ -1,7 +1,10 @@
-"""The terms by which candidate ranks are scored, and the plan they make (docs/algorithms.md, section 5; ours).
+"""The terms by which candidate ranks are scored, and the plan they make (docs/algorithms.md, section 5).
 
-From F(W + e) <= F(W) + <grad, e> + (L / 2) |e|^2: the energy of everything that does not reach the global weights as
-it was meant. Left out: the first-order term, and that another rank is trained faster or slower.
+The energies are those of F(W + e) <= F(W) + <grad, e> + (L / 2) |e|^2: all that does not reach the global weights as
+it was meant. Energies of two ranks cannot be compared as they are: with the same learning rate a larger rank moves
+the weights less, for alpha / r is smaller, and learns more slowly. So each term is turned into nats of loss by the
+first-order part of the bound (ours): what the pilot's whole updates gained is gained in proportion to the share of
+their energy that arrives. Left out: residuals, and that later rounds may differ from the pilot's.
 """
 
 from __future__ import annotations
@@ -16,15 +19,23 @@ from protocol.adapters import Adapter, Scaling, lora_modules, module_scaling
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
-    """One rank: its terms, energies in dW, and the online stage it was played with."""
+    """One rank: what its pilot learned, what of it would be lost, and the online stage it was played with."""
 
     rank: int
-    approximation: float
+    gain: float
+    """Fall of the loss over the pilot, every update arriving whole, nats."""
+    unsent_share: float
+    """Mean over played rounds of ``sum_n w_n E_n(bits granted)`` over ``sum_n w_n E_n(0)``."""
+    covariance_share: float
+    """Mean over pilot rounds of the covariance's energy over ``sum_n w_n E_n(0)``."""
+    approximation_energy: float
     """What the reference change has beyond its ``rank`` largest singular values, sum over modules."""
-    sparsification: float
+    unsent_energy: float
     """Mean over played rounds of ``sum_n w_n E_n(bits granted)``."""
-    covariance: float
+    covariance_energy: float
     """Mean over pilot rounds of ``sum_m |s C_m|_F^2``."""
+    approximation: float
+    """Gain of the best rank's pilot less this one's, nats: what the rank cannot express or learns more slowly."""
     V: float
     """The V whose stationary queue is about the latency budget."""
     mean_latency_s: float
@@ -33,8 +44,18 @@ class Candidate(Struct, frozen=True, kw_only=True):
     """Granted per client and round."""
 
     @property
+    def sparsification(self) -> float:
+        """Gain lost with what stays unsent, nats."""
+        return max(self.gain, 0.0) * self.unsent_share
+
+    @property
+    def covariance(self) -> float:
+        """Gain lost to the bias of averaging the factors apart, nats."""
+        return max(self.gain, 0.0) * min(self.covariance_share, 1.0)
+
+    @property
     def score(self) -> float:
-        """Sum of the terms; the least is best."""
+        """Sum of the terms, nats; the least is best."""
         return self.approximation + self.sparsification + self.covariance
 
 

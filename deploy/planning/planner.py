@@ -23,7 +23,7 @@ from protocol.files import write_atomically
 RANKS = (1, 2, 4, 8, 16, 32)
 PLAYED_ROUNDS = 120
 PLAN = "plan.json"
-_VERSION = 1
+_VERSION = 2
 """Raised when the same input would give another plan."""
 _NOT_OF_IT = {"experiment": ("name", "rounds", "test_texts", "validation_texts", "threads"), "tsfa": ("V",),
               "model": ("lora_rank",)}  # fmt: skip
@@ -69,15 +69,18 @@ def make_plan(experiment: Experiment, ranks: Sequence[int], trained: Callable[[]
     weights = client_weights(experiment)
     pilots = [run_pilot(experiment, rank, device, trained) for rank in ranks]
     reference = pilots[-1]
-    lost = approximation_energies(reference.adapter, reference.scaling, ranks)
+    beyond = approximation_energies(reference.adapter, reference.scaling, ranks)
+    gains = [pilot.loss_before - pilot.loss_after for pilot in pilots]
     candidates = []
-    for pilot, approximation in zip(pilots, lost, strict=True):
+    for pilot, gain, approximation_energy in zip(pilots, gains, beyond, strict=True):
         stage = choose_v(experiment, drawn, pilot.curves, weights, slowest_s)
         candidates.append(
             Candidate(
-                rank=pilot.rank, approximation=approximation, sparsification=stage.unsent_energy,
-                covariance=pilot.covariance_energy, V=stage.V, mean_latency_s=stage.mean_latency_s,
-                stationary_queue_s=stage.stationary_queue_s, mean_bits=stage.mean_bits,
+                rank=pilot.rank, gain=gain, unsent_share=stage.unsent_share, covariance_share=pilot.covariance_share,
+                approximation_energy=approximation_energy, unsent_energy=stage.unsent_energy,
+                covariance_energy=pilot.covariance_energy, approximation=max(gains) - gain, V=stage.V,
+                mean_latency_s=stage.mean_latency_s, stationary_queue_s=stage.stationary_queue_s,
+                mean_bits=stage.mean_bits,
             )
         )  # fmt: skip
     return RankPlan(

@@ -25,11 +25,15 @@ def test_an_automatic_rank_is_planned_once_and_the_plan_kept_with_the_run(lab):
         resolved = store.experiment
     kept = json.loads((lab / first["run_dir"] / "plan.json").read_text())
     assert "<svg" in (lab / first["run_dir"] / "plan.html").read_text()
-    scores = {c["rank"]: c["approximation"] + c["sparsification"] + c["covariance"] for c in kept["candidates"]}
+    best_gain = max(c["gain"] for c in kept["candidates"])
+    scores = {
+        c["rank"]: best_gain - c["gain"] + max(c["gain"], 0.0) * (c["unsent_share"] + min(c["covariance_share"], 1.0))
+        for c in kept["candidates"]
+    }
     assert list(scores) == [1, 2, 4, 8, 16, 32]
     assert resolved.model.lora_rank == min(scores, key=scores.get)
     assert next(c["V"] for c in kept["candidates"] if c["rank"] == resolved.model.lora_rank) == resolved.tsfa.V
-    losses = [c["approximation"] for c in kept["candidates"]]
+    losses = [c["approximation_energy"] for c in kept["candidates"]]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] == pytest.approx(0.0, abs=1e-9)
     again = airtune("plan", "tiny.toml", *auto, "--set", "experiment.rounds=7", "--json")
