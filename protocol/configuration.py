@@ -21,6 +21,9 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$")]
 Precision = Literal["float32", "bfloat16"]
 ModelDevice = Literal["auto", "cpu", "cuda"]
 CodecName = Literal["ldpc", "ldpc-short", "convolutional"]
+RadioDriver = Literal["simulated", "abstract", "pluto", "gr-iio", "uhd", "soapy"]
+HARDWARE_DRIVERS = ("pluto", "gr-iio", "uhd", "soapy")
+"""Drivers of radios on a desk: [channel] does not bear on them."""
 
 IMAGE_TOKEN_PX = 14
 """An image counts as many tokens as it has squares of this side, and one."""
@@ -165,8 +168,27 @@ class TsfaTable(Table, frozen=True, kw_only=True):
 class RadioTable(Table, frozen=True, kw_only=True):
     """``[radio]``: the uplink."""
 
-    driver: Literal["simulated", "abstract"] = "simulated"
-    """``simulated``: samples through GNU Radio. ``abstract``: no samples; losses drawn from the link tables (no IQ)."""
+    driver: RadioDriver = "simulated"
+    """``simulated``: samples through GNU Radio. ``abstract``: no samples; losses drawn from the link tables (no IQ).
+    ``pluto``, ``gr-iio``: ADALM-Plutos, through pyadi-iio or GNU Radio. ``uhd``, ``soapy``: never tried on hardware."""
+    uri: str | None = None
+    """Of the base station's radio on the desk: ``ip:192.168.2.1``, ``usb:``; device arguments of UHD and SoapySDR."""
+    connection: Literal["cable", "air"] = "cable"
+    """Between the radios: ``cable`` with attenuators, or ``air``, which needs ``band_hz`` and ``licence``."""
+    cable_attenuation_db: Annotated[float, Meta(ge=50.0, le=200.0)] = 50.0
+    """``cable``: attenuation between any two radios."""
+    band_hz: Annotated[list[Positive], Meta(min_length=2, max_length=2)] | None = None
+    """Lowest and highest frequency that may be sent."""
+    licence: Annotated[str, Meta(min_length=4, max_length=200)] | None = None
+    """``air``: what allows you to send in that band."""
+    transmit_gain_db: Annotated[float, Meta(ge=-89.75, le=0.0)] = -20.0
+    """Gain of a transmitter at full power, never passed; digital full scale is 13 dB above full power."""
+    receive_gain_db: Annotated[float, Meta(ge=-10.0, le=76.0)] = 40.0
+    """Gain of the base station's receiver, set by hand; it is never left to the chip."""
+    max_duty: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.1
+    """Share of any hour that a transmitter may be on the air."""
+    detection_window_s: Annotated[float, Meta(ge=0.02, le=5.0)] = 0.25
+    """How long a burst is waited for, beyond its length, once its client has sent it; measured latency takes over."""
     carrier_hz: Positive = 2.4e9
     sample_rate_hz: Positive = 2e6
     """2e6: 28 RBs of 62.5 kHz; 4e6: 56 of them."""
@@ -252,6 +274,8 @@ class ClientTable(Table, frozen=True, kw_only=True):
     """Reference SNR (full band, full power); instead of ``distance_m``."""
     compute_scale: Positive = 1.0
     """Its compute time is the device profile's times this."""
+    uri: str | None = None
+    """Of its radio on the desk, as ``radio.uri``; every machine may have its own."""
     process: Name | None = None
     """Clients with the same ``process`` share one operating-system process."""
 

@@ -17,7 +17,7 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
-from protocol.configuration import ClientTable, Experiment, Table
+from protocol.configuration import HARDWARE_DRIVERS, ClientTable, Experiment, Table
 from protocol.errors import ConfigurationError
 from protocol.schemes import FIXED_SHARE_RULES, IMAGE_DATA, LABEL_PARTITIONS
 
@@ -175,16 +175,19 @@ def _literal_values(key: str) -> tuple[Any, ...]:
 
 def _check_consistency(experiment: Experiment, origin: str) -> None:
     names = [m.name for m in experiment.clients.members]
+    hardware = experiment.radio.driver in HARDWARE_DRIVERS
     for name in names:
         if names.count(name) > 1:
             raise ConfigurationError(f"{origin}: clients.members: two clients are called '{name}'")
         if name == "base-station":
             raise ConfigurationError(f"{origin}: clients.members: 'base-station' is not a client's name")
     for member in experiment.clients.members:
-        if (member.distance_m is None) == (member.mean_snr_db is None):
+        if (member.distance_m is None) == (member.mean_snr_db is None) and not hardware:
             raise ConfigurationError(
                 f"{origin}: client '{member.name}' needs exactly one of distance_m and mean_snr_db"
             )
+    if fault := _hardware_fault(experiment):
+        raise ConfigurationError(f"{origin}: {fault}")
     model, data = experiment.model, experiment.data
     if (model.source == "local") != (model.path is not None):
         raise ConfigurationError(f'{origin}: [model] source = "local" and path belong together')
@@ -205,6 +208,30 @@ def _check_consistency(experiment: Experiment, origin: str) -> None:
         )
     if fault := _allocation_fault(experiment):
         raise ConfigurationError(f'{origin}: tsfa.allocation = "{experiment.tsfa.allocation}": {fault}')
+
+
+def _hardware_fault(experiment: Experiment) -> str:
+    """Why the radio profile cannot be used for radios on a desk; empty if it can, or if there are none."""
+    radio = experiment.radio
+    if radio.driver not in HARDWARE_DRIVERS:
+        return ""
+    if radio.band_hz is not None and radio.band_hz[0] >= radio.band_hz[1]:
+        return "radio.band_hz: the lowest frequency comes first"
+    if radio.connection == "air" and (radio.band_hz is None or radio.licence is None):
+        return (
+            'radio.connection = "air": radio.band_hz (what you may send in) and radio.licence (what allows it) must '
+            'be given; with attenuators in cables leave it "cable"'
+        )
+    missing = [f"client '{m.name}'" for m in experiment.clients.members if m.uri is None]
+    if radio.uri is None or missing:
+        who = missing[0] if radio.uri is not None else "the base station (radio.uri)"
+        return f'radio.driver = "{radio.driver}": {who} needs a uri, as "ip:192.168.2.1"'
+    channel = experiment.channel
+    if channel.lost_block_rate > 0.0 or channel.inverted_fraction > 0.0 or channel.jammer_rb is not None:
+        return f'radio.driver = "{radio.driver}": faults and jammers of [channel] are simulated ones; leave them out'
+    if experiment.tsfa.allocation == "genie":
+        return f'radio.driver = "{radio.driver}": nobody knows the true channel; tsfa.allocation = "genie" needs to'
+    return ""
 
 
 def _task_fault(experiment: Experiment) -> str:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from protocol.configuration import Experiment
+from protocol.errors import MissingPartError
 from radio.drivers.abstract_base_station import AbstractBaseStationRadio
 from radio.drivers.abstract_client import AbstractClientRadio
 from radio.drivers.simulated_base_station import SimulatedBaseStationRadio
@@ -27,6 +28,8 @@ def open_base_station_radio(experiment: Experiment, iq_directory: Path | None = 
         "simulated": partial(SimulatedBaseStationRadio, iq_directory=iq_directory),
         "abstract": AbstractBaseStationRadio,
     }
+    if experiment.radio.driver not in drivers:
+        raise MissingPartError(f'radio.driver = "{experiment.radio.driver}" has no base station radio yet')
     return drivers[experiment.radio.driver](experiment)
 
 
@@ -39,4 +42,6 @@ def open_client_radio(name: str, experiment: Experiment, radio_address: str) -> 
         "simulated": SimulatedClientRadio,
         "abstract": AbstractClientRadio,
     }
+    if experiment.radio.driver not in drivers:
+        raise MissingPartError(f'radio.driver = "{experiment.radio.driver}" has no client radio yet')
     return drivers[experiment.radio.driver](name, experiment, radio_address)

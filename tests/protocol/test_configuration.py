@@ -67,7 +67,7 @@ def test_overrides_take_numbers_text_and_lists(tmp_path):
         (("= 3", '= 3\n[model]\nsource = "local"'), "belong together"),
         (("= 3", "= 3\n[radio]\nfragment_bytes = 65536"), r"radio\.fragment_bytes: .*<= 65535"),
         (("= 3", "= 3\n[channel]\nminimum_fade_db = 40.0"), r"channel\.minimum_fade_db: .*<= 0"),
-        (("= 3", '= 3\n[radio]\ndriver = "pluto"'), r"radio\.driver: .*'pluto'; valid: simulated, abstract$"),
+        (("= 3", '= 3\n[radio]\ndriver = "plutos"'), r"radio\.driver: .*'plutos'; valid: simulated, abstract, pluto, "),
         (("= 3", "= 3\n[soft]\nquant_bits = 3"), r"soft\.quant_bits: .*; valid: 4, 8, 16, 32$"),
         (("= 3", "= "), "not valid TOML"),
     ],
@@ -113,6 +113,39 @@ def test_keys_of_an_allocation_go_with_it(tmp_path, allocation, overrides):
     experiment = load_experiment(written(tmp_path, GOOD), [f"tsfa.allocation={allocation}", *overrides])
     unlimited = allocation == "ideal"
     assert (experiment.deadline_s > 1e6, experiment.ready_deadline_s > 1e6) == (unlimited, unlimited)
+
+
+ON_A_DESK = [
+    "radio.driver=pluto",
+    "radio.uri=ip:192.168.2.1",
+    'clients.members=[{name = "a", uri = "ip:192.168.3.1"}, {name = "b", uri = "ip:192.168.4.1"}]',
+]
+LICENSED = ["radio.connection=air", "radio.band_hz=[863e6, 870e6]", 'radio.licence="test licence 17"']
+
+
+def test_radios_on_a_desk_need_neither_distance_nor_snr(tmp_path):
+    experiment = load_experiment(written(tmp_path, GOOD), [*ON_A_DESK, *LICENSED])
+    assert experiment.member("b").uri == "ip:192.168.4.1"
+    cabled = load_experiment(written(tmp_path, GOOD), ON_A_DESK).radio
+    assert (cabled.connection, cabled.cable_attenuation_db) == ("cable", 50.0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["radio.driver=pluto"], r"the base station \(radio\.uri\) needs a uri"),
+        (["radio.driver=pluto", "radio.uri=usb:"], "client 'a' needs a uri"),
+        ([*ON_A_DESK, "radio.connection=air"], r"radio\.band_hz .* and radio\.licence .* must be given"),
+        ([*ON_A_DESK, *LICENSED[:2]], r"radio\.licence .* must be given"),
+        ([*ON_A_DESK, *LICENSED, "radio.band_hz=[870e6, 863e6]"], "the lowest frequency comes first"),
+        ([*ON_A_DESK, "radio.cable_attenuation_db=30.0"], r"radio\.cable_attenuation_db: .*>= 50"),
+        ([*ON_A_DESK, "channel.jammer_rb=3"], "are simulated ones"),
+        ([*ON_A_DESK, "tsfa.allocation=genie"], "nobody knows the true channel"),
+    ],
+)
+def test_a_radio_profile_that_cannot_be_used_is_refused(tmp_path, overrides, told):
+    with pytest.raises(ConfigurationError, match=told):
+        load_experiment(written(tmp_path, GOOD), overrides)
 
 
 @pytest.mark.parametrize("override", ["local_steps=3", "training.local_steps", "=3", "training=3", "training.=3"])

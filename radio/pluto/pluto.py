@@ -1,0 +1,329 @@
+"""One Pluto: opened, configured, received with, sent with, and left silent.
+
+    with Pluto("ip:192.168.2.1", Limits(max_transmit_gain_db=-20.0)) as pluto:
+        pluto.configure(Settings(carrier_hz=915e6, receive_gain_db=30.0))
+        samples = pluto.receive(100_000)
+
+Its transmitter is off from the moment it is opened but for the time of a transmission; ``radio.pluto.watchdog`` sees to
+that when this process does not live to do so.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import RadioError
+from radio.pluto.attributes import (
+    RECEIVE_BANDWIDTH,
+    RECEIVE_CARRIER,
+    RECEIVE_CARRIER_OFF,
+    RECEIVE_GAIN,
+    RECEIVE_GAIN_MODE,
+    SAMPLE_RATE,
+    TEMPERATURE,
+    TRANSMIT_BANDWIDTH,
+    TRANSMIT_CARRIER,
+    TRANSMIT_CARRIER_OFF,
+    TRANSMIT_GAIN,
+    XO_CORRECTION,
+    Attribute,
+    number_of,
+)
+from radio.pluto.connection import RECONNECT_WAITS_S, TIMEOUT_S, Connection
+from radio.pluto.duty import DutyLedger
+from radio.pluto.safety import transmitter_off_at
+from radio.pluto.settings import Limits, Settings
+from radio.pluto.watchdog import Watchdog
+
+Samples = NDArray[np.complex64]
+
+RECEIVE_CODES = 2048.0
+"""Full scale of the 12 bits received."""
+TRANSMIT_CODES = 32768.0
+"""Full scale of the 16 bits written; the upper 12 are sent."""
+BUFFER_SAMPLES = 1 << 14
+PLAY_OUT_S = 0.02
+"""Wall-clock time beyond its length after which a burst has left the antenna: pipes and converters."""
+_STATUS_REGISTER, _OVERFLOW = 0x80000088, 0x4
+
+
+class Pluto:
+    """A Pluto at ``uri``; a context manager. Not for several threads at once, but for ``stop_transmitting``.
+
+    Every method raises RadioError, one line with URI, attribute and cause. After an I/O error the connection is gone;
+    ``reconnect`` makes a new one.
+    """
+
+    def __init__(self, uri: str, limits: Limits | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        """Open and silence it. Raises MissingPartError without libiio or pyadi-iio, RadioError with the errno.
+
+        ``limits``: None is the default of ``Limits``: a cable, where full power may be sent.
+        """
+        self.uri = uri
+        self.limits = Limits() if limits is None else limits
+        self.settings: Settings | None = None
+        """Those in force; None before ``configure``."""
+        self._transmitting = threading.RLock()
+        self._watchdog: Watchdog | None = None
+        self._timer: threading.Timer | None = None
+        self._connection = Connection(uri, timeout_s)
+        self._connection.on_loss = self._silence_elsewhere
+        atexit.register(self.close)
+
+    # ---- identity -----------------------------------------------------------------------
+
+    @property
+    def serial(self) -> str:
+        """Serial number."""
+        return self._connection.serial
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of how it was found: a transmitter that was on."""
+        return self._connection.notes
+
+    @property
+    def context_attributes(self) -> dict[str, str]:
+        """What the context says of itself: ``hw_serial``, ``fw_version``, ``hw_model``, ``ad9361-phy,model``, ..."""
+        return dict(self._connection.context.attrs)
+
+    @property
+    def firmware(self) -> str:
+        """Version of its firmware, as ``v0.38``."""
+        return self.context_attributes.get("fw_version", "")
+
+    def temperature_c(self) -> float:
+        """Of the transceiver, degrees Celsius."""
+        return float(self.read_attribute(TEMPERATURE)) / 1e3
+
+    def read_attribute(self, attribute: Attribute) -> str:
+        """Any attribute, as text."""
+        return self._connection.read(attribute)
+
+    def write_attribute(self, attribute: Attribute, value: float | str) -> None:
+        """Write and read back. What could make it radiate beyond its limits is refused: use ``configure``."""
+        guarded = {(a.channel, a.name) for a in (TRANSMIT_CARRIER, TRANSMIT_CARRIER_OFF, TRANSMIT_GAIN)}
+        if attribute.output and ((attribute.channel, attribute.name) in guarded or attribute.name in ("raw", "scale")):
+            raise RadioError(f"{self.uri}: {attribute} is set by configure() and transmit(), which keep the limits")
+        self._connection.write(attribute, value)
+
+    # ---- settings -----------------------------------------------------------------------
+
+    def configure(self, settings: Settings) -> None:
+        """Set everything, each attribute read back; the transmitter stays off. RadioError beyond the limits."""
+        self.limits.check(self.uri, settings)
+        self.stop_receiving()
+        self.stop_transmitting()
+        self.settings = None
+        write = self._connection.write
+        if settings.xo_correction_hz is not None:
+            write(XO_CORRECTION, str(settings.xo_correction_hz))
+        self._set_sample_rate(settings.sample_rate_hz)
+        bandwidth_hz = settings.sample_rate_hz if settings.bandwidth_hz is None else settings.bandwidth_hz
+        write(RECEIVE_CARRIER_OFF, "0")
+        for carrier in (RECEIVE_CARRIER, TRANSMIT_CARRIER):
+            write(carrier, str(round(settings.carrier_hz)))
+        for bandwidth in (RECEIVE_BANDWIDTH, TRANSMIT_BANDWIDTH):
+            write(bandwidth, str(round(bandwidth_hz)))
+        write(RECEIVE_GAIN_MODE, "manual")
+        write(RECEIVE_GAIN, settings.receive_gain_db)
+        with self._connection.io("setting the number of kernel buffers"):
+            self._connection.sdr._rxadc.set_kernel_buffers_count(settings.kernel_buffers)
+        self.settings = settings
+
+    def _set_sample_rate(self, rate_hz: float) -> None:
+        """By pyadi-iio, which loads the filter that a low rate needs; then checked."""
+        with self._connection.io(f"setting {SAMPLE_RATE} = {rate_hz:.0f}"):
+            try:
+                self._connection.sdr.sample_rate = round(rate_hz)
+            except ValueError as error:
+                raise RadioError(f"{self.uri}: {SAMPLE_RATE} = {rate_hz:.0f} is refused: {error}") from error
+        found = self.read_attribute(SAMPLE_RATE)
+        if abs(number_of(found) - rate_hz) > (SAMPLE_RATE.tolerance or 0.0):
+            raise RadioError(f"{self.uri}: {SAMPLE_RATE} was set to {rate_hz:.0f}, but it reads {found}")
+
+    # ---- receiving ----------------------------------------------------------------------
+
+    def start_receiving(self, buffer_samples: int = BUFFER_SAMPLES) -> None:
+        """Stream into buffers of this length; what the kernel held from before is thrown away."""
+        settings = self._configured()
+        self.stop_receiving()
+        self._connection.sdr.rx_buffer_size = buffer_samples
+        for _ in range(settings.kernel_buffers + 1):
+            self.read()
+        self.take_overflow()
+
+    def read(self) -> Samples:
+        """The next buffer of a stream, complex64, full scale 1 on either part."""
+        with self._connection.io("receiving"):
+            received = self._connection.sdr.rx()
+        samples: Samples = received.astype(np.complex64)
+        samples *= np.float32(1.0 / RECEIVE_CODES)
+        return samples
+
+    def stop_receiving(self) -> None:
+        """End the stream; safe without one."""
+        if self._connection.alive:
+            self._connection.sdr.rx_destroy_buffer()
+
+    def receive(self, n_samples: int, buffer_samples: int = BUFFER_SAMPLES) -> Samples:
+        """``n_samples`` in a row, complex64 (n_samples,), taken after this was called.
+
+        Raises RadioError if some were lost on the way.
+        """
+        buffer_samples = min(buffer_samples, max(n_samples, 1024))
+        self.start_receiving(buffer_samples)
+        try:
+            pieces = [self.read() for _ in range(-(-n_samples // buffer_samples))]
+            if self.take_overflow():
+                raise RadioError(f"{self.uri}: samples were lost (overflow): this machine or the link is too slow")
+        finally:
+            self.stop_receiving()
+        return np.concatenate(pieces)[:n_samples]
+
+    def take_overflow(self) -> bool:
+        """Whether received samples were lost since this was last asked."""
+        with self._connection.io("reading the status register"):
+            adc = self._connection.sdr._rxadc
+            lost = bool(adc.reg_read(_STATUS_REGISTER) & _OVERFLOW)
+            if lost:
+                adc.reg_write(_STATUS_REGISTER, _OVERFLOW)
+        return lost
+
+    # ---- transmitting -------------------------------------------------------------------
+
+    def transmit(self, samples: Samples) -> None:
+        """Send ``samples`` (complex64, full scale 1 on either part) once, from one buffer; returns when they have left.
+
+        Where in time they start cannot be chosen. Raises RadioError, nothing on the air, beyond the duty limit.
+        """
+        airtime_s = len(samples) / self._configured().sample_rate_hz
+        with self._transmitting:
+            self.begin_transmission(airtime_s)
+            try:
+                self._push(samples, cyclic=False)
+                # Destroyed earlier, the buffer would take the rest of the burst with it.
+                time.sleep(airtime_s + PLAY_OUT_S)
+            finally:
+                self.end_transmission()
+
+    def transmit_cyclic(self, samples: Samples, at_most_s: float) -> None:
+        """Send ``samples`` over and over until ``stop_transmitting``, or for ``at_most_s``, which counts as airtime."""
+        with self._transmitting:
+            self.begin_transmission(at_most_s)
+            try:
+                self._push(samples, cyclic=True)
+            except BaseException:
+                self.end_transmission()
+                raise
+            self._timer = threading.Timer(at_most_s, self._time_is_up)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def stop_transmitting(self) -> None:
+        """End what is sent over and over; safe without it, and from any thread."""
+        with self._transmitting:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+                self.end_transmission()
+
+    def begin_transmission(self, airtime_s: float) -> None:
+        """Count ``airtime_s``, then carrier on; ``end_transmission`` must follow.
+
+        For flowgraphs, which bring samples of their own. Raises RadioError beyond the limits.
+        """
+        settings = self._configured()
+        self.stop_transmitting()
+        self.limits.check(self.uri, settings)
+        try:
+            DutyLedger(self.serial, self.limits.max_duty).spend(airtime_s)
+        except RadioError as error:
+            raise RadioError(f"{self.uri}: {error}") from error
+        if self._watchdog is None:
+            self._watchdog = Watchdog(self.uri)
+        self._connection.write(TRANSMIT_CARRIER, str(round(settings.carrier_hz)))
+        self._connection.write(TRANSMIT_CARRIER_OFF, "0")
+        self._connection.write(TRANSMIT_GAIN, settings.transmit_gain_db)
+
+    def end_transmission(self) -> None:
+        """Carrier down, full attenuation, buffer destroyed."""
+        if self._connection.alive:
+            self._connection.silence()
+            self._connection.sdr.tx_destroy_buffer()
+
+    def _push(self, samples: Samples, cyclic: bool) -> None:
+        codes = np.round(np.ascontiguousarray(samples, np.complex64).view(np.float32) * np.float32(TRANSMIT_CODES))
+        whole = np.clip(codes, -TRANSMIT_CODES, TRANSMIT_CODES - 16).astype(np.float32).view(np.complex64)
+        with self._connection.io("sending"):
+            sdr = self._connection.sdr
+            sdr.tx_destroy_buffer()
+            sdr.tx_cyclic_buffer = cyclic
+            sdr.tx(whole)
+
+    def _time_is_up(self) -> None:
+        with suppress(RadioError):  # the connection is gone, which its user will hear of with the next question
+            self.stop_transmitting()
+
+    # ---- life ---------------------------------------------------------------------------
+
+    def reconnect(
+        self, waits_s: Sequence[float] = RECONNECT_WAITS_S, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Find the same Pluto again and set it as it was; ``waits_s``: before each try.
+
+        Raises RadioError with the last cause, or if another Pluto answers.
+        """
+        settings = self.settings
+        self._drop_timer()
+        self._connection.reconnect(waits_s, sleep)
+        if settings is not None:
+            self.configure(settings)
+
+    def close(self) -> None:
+        """Transmitter off, buffers and context gone; safe to call twice."""
+        atexit.unregister(self.close)
+        self._drop_timer()
+        with suppress(RadioError):
+            self.end_transmission()
+        reached = self._connection.alive
+        self._connection.throw_away()
+        if self._watchdog is not None:
+            (self._watchdog.dismiss if reached else self._watchdog.release)()
+            self._watchdog = None
+
+    def __enter__(self) -> Pluto:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _configured(self) -> Settings:
+        if self.settings is None:
+            raise RadioError(f"{self.uri}: is not configured yet")
+        return self.settings
+
+    def _silence_elsewhere(self) -> str:
+        """The connection is gone: try to switch a transmitter that was used off over a new one; what came of it."""
+        if self._watchdog is None:
+            return ""
+        try:
+            transmitter_off_at(self.uri)
+        except (OSError, RadioError):
+            return "; its transmitter may be on"
+        return "; its transmitter is off"
