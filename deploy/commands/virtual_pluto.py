@@ -40,6 +40,7 @@ def add_parser(subparsers: Any) -> None:
     timing = parser.add_mutually_exclusive_group()
     timing.add_argument("--paced", action="store_true", help="time is the wall clock (default)")
     timing.add_argument("--stepped", action="store_true", help="time moves only on command (advance)")
+    timing.add_argument("--on-demand", action="store_true", help="time moves as samples are read, and on command")
     parser.add_argument(
         "--control", metavar="ADDRESS", help="where commands are taken (default: tcp://127.0.0.1:0, a free port)"
     )
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
     names = list(addresses)
     medium = medium_of({}, names, "medium") if args.medium is None else load_medium(args.medium, names)
-    plutos = VirtualPlutos(addresses, medium, args.stepped)
+    plutos = VirtualPlutos(addresses, medium, args.stepped, args.on_demand)
     plutos.start()
     try:
         control = ControlServer(plutos, args.control or DEFAULT_CONTROL_ADDRESS)
@@ -116,7 +117,8 @@ def _is_ipv4(host: str) -> bool:
 
 def _ready(plutos: VirtualPlutos, control: str, as_json: bool) -> str:
     """The one line that says everything can be used."""
-    timing = "stepped" if plutos.engine.stepped else "paced"
+    engine = plutos.engine
+    timing = "on demand" if engine.on_demand else "stepped" if engine.stepped else "paced"
     uris = {name: plutos.uri(name) for name in plutos.servers}
     if as_json:
         return json.dumps({"ready": True, "radios": uris, "control": control, "timing": timing})

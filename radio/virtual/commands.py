@@ -19,6 +19,7 @@ from radio.virtual.control_messages import (
     Slow,
     Stall,
     Status,
+    Stuck,
     Unplug,
 )
 
@@ -57,6 +58,8 @@ def _fault(plutos: VirtualPlutos, server: RadioServer, command: Command) -> None
             plutos.engine.lose(radio.name, samples)
         case DeadLo(side=side):
             _set_oscillators(plutos, radio.name, dead_receive=side != "transmit", dead_transmit=side != "receive")
+        case Stuck(file=file):
+            radio.device.hold(file)
         case Unplug():
             server.unplug()
         case Replug():
@@ -64,6 +67,7 @@ def _fault(plutos: VirtualPlutos, server: RadioServer, command: Command) -> None
         case Clear():
             radio.faults.clear()
             radio.device.set_serial(radio.own_serial)
+            radio.device.hold(None)
             _set_oscillators(plutos, radio.name, dead_receive=False, dead_transmit=False)
 
 

@@ -6,6 +6,7 @@ TOML, checked against these tables; unknown keys are rejected by naming the near
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ Decibel = Annotated[float, Meta(ge=-200.0, le=300.0)]
 NonNegative = Annotated[float, Meta(ge=0.0)]
 Positive = Annotated[float, Meta(gt=0.0)]
 Ppm = Annotated[float, Meta(ge=-200.0, le=200.0)]
+GainErrors = Annotated[list[Annotated[list[Decibel], Meta(min_length=2, max_length=2)]], Meta(max_length=64)]
 RadioName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$")]
 LONGEST_DELAY_S = 1e-3
 """Longest ``delay_s`` of a path: 300 km."""
@@ -94,6 +96,9 @@ class RadioTable(_Table, frozen=True, kw_only=True):
     """Power of digital full scale at the antenna, transmit gain 0 dB."""
     receive_full_scale_dbm: Decibel = 0.0
     """Power at the antenna that is digital full scale at receive gain 0 dB."""
+    transmit_gain_errors_db: GainErrors = []
+    """Pairs of a gain setting and how far the true gain is from it; straight lines between them."""
+    receive_gain_errors_db: GainErrors = []
     transmit_image_db: Decibel = -45.0
     """Mirror image over the signal sent."""
     lo_leakage_dbm: Decibel = -40.0
@@ -142,6 +147,8 @@ def medium_of(raw: dict[str, Any], names: Sequence[str], origin: str) -> MediumF
     _check_names(medium, names, origin)
     for link in (LinkTable(between=["", ""]), *medium.link):
         _check_link(medium, link, origin)
+    for radio in medium.radio:
+        _check_gain_errors(radio, origin)
     for table in (medium.medium, *medium.radio, *medium.link):
         _check_finite(table, origin)
     return medium
@@ -215,6 +222,13 @@ def _check_link(medium: MediumFile, link: LinkTable, origin: str) -> None:
         fading_of(medium.medium, link)
     except ConfigurationError as error:
         raise ConfigurationError(f"{origin}: {where}: {error}") from error
+
+
+def _check_gain_errors(radio: RadioTable, origin: str) -> None:
+    for key in ("transmit_gain_errors_db", "receive_gain_errors_db"):
+        settings = [pair[0] for pair in getattr(radio, key)]
+        if any(not a < b for a, b in itertools.pairwise(settings)):
+            raise ConfigurationError(f"{origin}: radio '{radio.name}': {key}: settings must rise from pair to pair")
 
 
 def _check_finite(table: _Table, origin: str) -> None:

@@ -70,6 +70,13 @@ class Serial(_Command, frozen=True, tag="serial", kw_only=True):
     same_as: RadioName
 
 
+class Stuck(_Command, frozen=True, tag="stuck", kw_only=True):
+    """Writing an attribute file (any device's) is answered as if it were done, and changes nothing, until ``clear``."""
+
+    radio: RadioName
+    file: Annotated[str, Meta(max_length=100)]
+
+
 class Unplug(_Command, frozen=True, tag="unplug", kw_only=True):
     """The radio is gone: nobody listens at its address."""
 
@@ -83,7 +90,7 @@ class Replug(_Command, frozen=True, tag="replug", kw_only=True):
 
 
 class Clear(_Command, frozen=True, tag="clear", kw_only=True):
-    """End stall, slow link, dead oscillators and borrowed serial number of the radio."""
+    """End stall, slow link, dead oscillators, stuck attributes and borrowed serial number of the radio."""
 
     radio: RadioName
 
@@ -105,7 +112,8 @@ class SetCrystal(_Command, frozen=True, tag="crystal", kw_only=True):
 
 
 Command = (
-    Advance | Status | Stall | Slow | Drop | Overflow | DeadLo | Serial | Unplug | Replug | Clear | SetLink | SetCrystal
+    Advance | Status | Stall | Slow | Drop | Overflow | DeadLo | Serial | Stuck | Unplug | Replug | Clear | SetLink
+    | SetCrystal
 )  # fmt: skip
 
 

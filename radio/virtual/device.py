@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from protocol.errors import ConfigurationError
 from radio.virtual.attributes import ADC, DAC, PHY, XADC, pluto_inventory
 from radio.virtual.context_xml import context_xml
 from radio.virtual.protocol import IiodError, Target
@@ -83,6 +84,7 @@ class PlutoDevice:
         self._changed = changed
         self._lock = threading.RLock()
         self._inventory = pluto_inventory()
+        self._held: frozenset[str] = frozenset()
         self.power_up()
 
     def power_up(self) -> None:
@@ -110,6 +112,16 @@ class PlutoDevice:
     def set_serial(self, serial: str) -> None:
         """Give the Pluto another serial number (contexts opened from now on show it)."""
         self._identity = dataclasses.replace(self._identity, serial=serial)
+
+    def hold(self, file: str | None) -> None:
+        """From now on writing an attribute file changes nothing; None: all can be changed again.
+
+        Raises ConfigurationError if no device has the file.
+        """
+        if file is not None and not any(file in device.values for device in self._inventory.devices):
+            raise ConfigurationError(f"a Pluto has no attribute file '{file}'")
+        with self._lock:
+            self._held = self._held | {file} if file is not None else frozenset()
 
     def context(self) -> bytes:
         """The XML description of the context."""
@@ -159,6 +171,8 @@ class PlutoDevice:
             if file == "in_voltage0_gain_control_mode":  # manual control goes on from where the automatic one was
                 values[PHY, "in_voltage0_hardwaregain"] = f"{self._sensors.receive_gain_db():.6f} dB"
             _write(values, device, file, text)
+            if file in self._held:
+                return
             self._values = values
             settings = as_settings(values)
             if settings != self.settings:

@@ -1,7 +1,7 @@
-"""Time in the medium: wall clock (paced) or steps on command (stepped), and the lock that guards everything in it.
+"""Time in the medium: wall clock (paced) or steps (stepped), and the lock that guards everything in it.
 
 Paced: a thread fills the receive buffers every few milliseconds while one is open. Stepped: nothing moves but by
-``advance``, so the same commands give the same samples.
+``advance``, so the same commands give the same samples; on demand, reading itself advances as far as it needs.
 """
 
 from __future__ import annotations
@@ -31,10 +31,14 @@ _PROBE_S = 1e-3
 
 
 class Engine:
-    """Time, medium and radios of one server. ``lock`` guards the front ends; every method takes it by itself."""
+    """Time, medium and radios of one server. ``lock`` guards the front ends; every method takes it by itself.
 
-    def __init__(self, file: MediumFile, names: tuple[str, ...], stepped: bool) -> None:
-        self.stepped = stepped
+    ``on_demand``: stepped, and whoever waits for samples moves time until they exist.
+    """
+
+    def __init__(self, file: MediumFile, names: tuple[str, ...], stepped: bool, on_demand: bool = False) -> None:
+        self.stepped = stepped or on_demand
+        self.on_demand = on_demand
         self.lock = threading.RLock()
         medium = file.medium
         self.front_ends: Mapping[str, FrontEnd] = {
@@ -99,6 +103,12 @@ class Engine:
                 self._stepped_s = clock.time_s(goal)
                 self._fill(self._stepped_s)
             return {front_end.name: front_end.receive_clock.count(self._stepped_s) for front_end in self._all()}
+
+    def supply(self, name: str, stream: ReceiveStream, wanted: int) -> None:
+        """On demand: let time pass until ``wanted`` samples of a radio's ``stream`` can be read; else nothing."""
+        if self.on_demand:
+            with self.lock:
+                self.advance(stream.lacking_samples(wanted), name)
 
     def lose(self, name: str, samples: int) -> None:
         """The next ``samples`` of a radio never reach its receive buffers: an overflow."""

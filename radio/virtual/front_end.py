@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +25,11 @@ _SPARE_SAMPLES = 64
 """Made on either side of what one receiver asks for, for the next one."""
 _PHASE_TURN = np.pi / 3.0
 """Between a radio's phases as transmitter and as receiver."""
+
+
+def gain_error_db(errors_db: Sequence[Sequence[float]], gain_db: float) -> float:
+    """How far a gain is from its setting: straight lines between pairs (setting, error), level beyond them."""
+    return float(np.interp(gain_db, *np.transpose(errors_db))) if errors_db else 0.0
 
 
 class _Sent(NamedTuple):
@@ -108,7 +115,9 @@ class FrontEnd:
 
     def amplitude(self) -> float:
         """Amplitude at the antenna of digital full scale."""
-        return float(10.0 ** ((self.table.transmit_full_scale_dbm + self.settings.transmit_gain_db) / 20.0))
+        gain_db = self.settings.transmit_gain_db
+        gain_db += gain_error_db(self.table.transmit_gain_errors_db, gain_db)
+        return float(10.0 ** ((self.table.transmit_full_scale_dbm + gain_db) / 20.0))
 
     def leakage(self) -> complex:
         """The carrier that leaks, over digital full scale."""
@@ -135,7 +144,8 @@ class FrontEnd:
         settings, table = self.settings, self.table
         more_db = 0.0 if settings.quadrature_tracking else UNTRACKED_DB
         received = with_image(at_antenna, table.receive_image_db + more_db, self.phases.image + _PHASE_TURN)
-        amplified = self.gain.amplify(received, settings, table.receive_full_scale_dbm)
+        errors_db = functools.partial(gain_error_db, table.receive_gain_errors_db)
+        amplified = self.gain.amplify(received, settings, table.receive_full_scale_dbm, errors_db)
         dc_dbfs = table.receive_dc_dbfs + (0.0 if settings.dc_tracking else UNTRACKED_DB)
         amplified += np.complex64(10.0 ** (dc_dbfs / 20.0) * np.exp(1j * (self.phases.carrier + _PHASE_TURN)))
         codes, clipped = converter_codes(amplified)

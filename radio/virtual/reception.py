@@ -53,16 +53,22 @@ class GainControl:
                 break
         return self.gain_db
 
-    def amplify(self, samples: Samples, settings: RadioSettings, full_scale_dbm: float) -> Samples:
-        """Samples at the antenna (square root of mW) to converter full scale 1, complex64 (n,), new array."""
+    def amplify(
+        self, samples: Samples, settings: RadioSettings, full_scale_dbm: float, error_db: Callable[[float], float]
+    ) -> Samples:
+        """Samples at the antenna (square root of mW) to converter full scale 1, complex64 (n,), new array.
+
+        ``error_db``: how far the true gain is from what it is set to.
+        """
         if settings.gain_mode == "manual":
-            return samples * _factor(self.follow(settings, full_scale_dbm, 0.0), full_scale_dbm)
+            gain_db = self.follow(settings, full_scale_dbm, 0.0)
+            return samples * _factor(gain_db + error_db(gain_db), full_scale_dbm)
         amplified = np.empty_like(samples)
         interval = max(1, int(AGC_INTERVAL_S * settings.receive_rate_hz))
         for begin in range(0, len(samples), interval):
             part = samples[begin : begin + interval]
             gain_db = min(max(self.gain_db, settings.lowest_gain_db), settings.highest_gain_db)
-            amplified[begin : begin + interval] = part * _factor(gain_db, full_scale_dbm)
+            amplified[begin : begin + interval] = part * _factor(gain_db + error_db(gain_db), full_scale_dbm)
             self.follow(settings, full_scale_dbm, mean_power(part))
         return amplified
 
@@ -150,12 +156,23 @@ class ReceiveStream:
         with self._condition:
             return len(self._full) * self.samples - self._read_offset + self._filled
 
-    def read(self, size: int, cancelled: Callable[[], bool]) -> list[memoryview]:
-        """The next ``size`` bytes, in pieces; waits for them. Raises IiodError: EBADF if closed, EINVAL by its size."""
+    def lacking_samples(self, wanted: int) -> int:
+        """Samples that must still come before ``wanted`` more can be read: buffers are handed over whole."""
+        with self._condition:
+            buffers = -(-(self._read_offset + wanted) // self.samples)
+            return max(0, (buffers - len(self._full)) * self.samples - self._filled)
+
+    def frames(self, size: int) -> int:
+        """Samples of ``size`` bytes. Raises IiodError EINVAL if they are not whole."""
         frame = 2 * len(self._channels)
         if size % frame:
             raise IiodError(errno.EINVAL, "not a whole number of samples")
-        wanted, pieces = size // frame, []
+        return size // frame
+
+    def read(self, size: int, cancelled: Callable[[], bool]) -> list[memoryview]:
+        """The next ``size`` bytes, in pieces; waits for them. Raises IiodError: EBADF if closed, EINVAL by its size."""
+        wanted = self.frames(size)
+        pieces = []
         while wanted:
             with self._condition:
                 self._condition.wait_for(lambda: bool(self._full) or self._closed or cancelled())

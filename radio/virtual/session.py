@@ -180,6 +180,7 @@ class Session:
             return
         if size > BUFFER_LIMIT * 4:
             raise IiodError(errno.EINVAL, f"{size} bytes")
+        self._radio.engine.supply(self._radio.name, stream, stream.frames(size))
         pieces = stream.read(size, self._cancelled)
         yield samples_header(size, self._stream_mask)
         yield from pieces

@@ -28,8 +28,14 @@ from radio.virtual.virtual_pluto import VirtualPluto
 class VirtualPlutos:
     """Radios by name at their addresses (host, port), joined by ``medium``; ``start`` before use, ``close`` after."""
 
-    def __init__(self, addresses: Mapping[str, tuple[str, int]], medium: MediumFile, stepped: bool = False) -> None:
-        self.engine = Engine(medium, tuple(addresses), stepped)
+    def __init__(
+        self,
+        addresses: Mapping[str, tuple[str, int]],
+        medium: MediumFile,
+        stepped: bool = False,
+        on_demand: bool = False,
+    ) -> None:
+        self.engine = Engine(medium, tuple(addresses), stepped, on_demand)
         self.servers = {
             name: RadioServer(VirtualPluto(name, self.engine), host, port) for name, (host, port) in addresses.items()
         }
@@ -88,14 +94,18 @@ class VirtualPlutos:
 
 @contextmanager
 def virtual_plutos(
-    names: Sequence[str], medium: Mapping[str, Any] | None = None, stepped: bool = False
+    names: Sequence[str],
+    medium: Mapping[str, Any] | None = None,
+    stepped: bool = False,
+    on_demand: bool = False,
 ) -> Iterator[VirtualPlutos]:
     """Virtual Plutos in this process, each at a free loopback address of its own, for as long as the context lasts.
 
-    ``medium``: the content of a medium file. Raises ConfigurationError.
+    ``medium``: the content of a medium file. Time is paced, ``stepped``, or moves ``on_demand`` of who reads.
+    Raises ConfigurationError.
     """
     checked = medium_of(dict(medium or {}), names, "medium")
-    plutos = VirtualPlutos(dict(zip(names, _free_addresses(), strict=False)), checked, stepped)
+    plutos = VirtualPlutos(dict(zip(names, _free_addresses(), strict=False)), checked, stepped, on_demand)
     plutos.start()
     try:
         yield plutos

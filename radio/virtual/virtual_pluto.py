@@ -89,7 +89,8 @@ class VirtualPluto:
 
     def open_receive(self, samples: int, channels: tuple[int, ...]) -> ReceiveStream:
         """Begin to receive into buffers of ``samples``."""
-        stream = ReceiveStream(samples, channels, None if self.engine.stepped else self._buffers[ADC])
+        unlimited = self.engine.stepped and not self.engine.on_demand
+        stream = ReceiveStream(samples, channels, None if unlimited else self._buffers[ADC])
         self.engine.open_stream(self.name, stream)
         return stream
 

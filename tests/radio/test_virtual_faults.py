@@ -24,6 +24,7 @@ from radio.virtual.control_messages import (
     Slow,
     Stall,
     Status,
+    Stuck,
     Unplug,
     decode_answer,
 )
@@ -130,6 +131,19 @@ def test_a_dead_oscillator_is_silent_while_every_attribute_reads_well(plutos, co
         assert client.read(oscillator, "powerdown") == "0"
         control.send(Clear(radio=radio))
         assert level_dbfs() > -45.0
+
+
+def test_a_stuck_attribute_is_written_in_vain_until_it_is_cleared(plutos, control, client):
+    oscillator = f"{PHY} OUTPUT TX_LO"
+    control.send(Stuck(radio="a", file="out_altvoltage1_TX_LO_powerdown"))
+    client.set(oscillator, "powerdown", 1)
+    client.set(oscillator, "frequency", 800_000_000)
+    assert [client.read(oscillator, name) for name in ("powerdown", "frequency")] == ["0", "800000000"]
+    control.send(Clear(radio="a"))
+    client.set(oscillator, "powerdown", 1)
+    assert client.read(oscillator, "powerdown") == "1"
+    with pytest.raises(RadioError, match="no attribute file 'powerup'"):
+        control.send(Stuck(radio="a", file="powerup"))
 
 
 def test_a_borrowed_serial_number_is_shown_and_given_back(plutos, control):

@@ -82,6 +82,17 @@ def test_the_level_is_the_link_budget_s(bench_of, tx_gain_db, gain_db):
     assert level_dbfs == pytest.approx(7.0 + tx_gain_db - 12.04 - 70.0 + gain_db, abs=0.05)
 
 
+def test_true_gains_are_off_their_settings_by_the_file_s_errors(bench_of):
+    tables = radios(0.0, 0.0)
+    tables[1]["transmit_gain_errors_db"] = [[-40.0, 2.0], [-20.0, 0.0]]
+    tables[0]["receive_gain_errors_db"] = [[0.0, -1.0], [60.0, 0.5]]
+    for tx_gain_db, gain_db, error_db in ((-30.0, 60, 1.0 + 0.5), (-50.0, 50, 2.0 + 0.25), (-10.0, 30, -0.25)):
+        bench = bench_of({"medium": {"loss_db": 40.0}, "radio": tables}, tx_gain_db=tx_gain_db, gain_db=gain_db)
+        bench.send_tone(200, amplitude=0.25)
+        expected = 7.0 + tx_gain_db - 12.04 - 40.0 + gain_db + error_db
+        assert peak(bench.receive(), RATE_HZ)[1] == pytest.approx(expected, abs=0.05)
+
+
 def test_a_link_s_own_loss_its_distance_and_positions_set_the_level(bench_of):
     places = radios(0.0, 0.0, 0.0, 0.0)
     places[0]["position_m"], places[2]["position_m"] = [0.0, 0.0], [30.0, 40.0, 0.0]
@@ -366,6 +377,7 @@ BAD = [
     ({"link": [{"between": ["a", "b"], "loss_db": 1.0, "distance_m": 2.0}]}, "loss_db or distance_m, not both"),
     ({"medium": {"model": "tdl-z"}}, "no model 'tdl-z'"),
     ({"link": [{"between": ["a", "b"], "model": "tdl-a", "delay_spread_s": 1e-3}]}, "link between 'a' and 'b'"),
+    ({"radio": [{"name": "a", "receive_gain_errors_db": [[0, 1.0], [0, 2.0]]}]}, "settings must rise"),
     ({"medium": 3}, "medium: Expected `object`, got `int`"),
 ]
 

@@ -229,6 +229,28 @@ def test_time_does_not_run_away_from_who_does_not_read(stepped, client, monkeypa
         stepped.control(Advance(samples=1 << 25))
 
 
+def test_on_demand_reading_moves_time_just_as_far_as_it_needs():
+    with virtual_plutos(["a", "b"], on_demand=True) as plutos, IiodClient(plutos.uri("a")) as client:
+        client.configure()
+        with IiodClient(plutos.uri("b")) as other:
+            other.configure()
+            other.ask(f"SET {ADC} BUFFERS_COUNT 2")
+            other.open(ADC, 1000)
+            client.open(ADC, 1000)
+            before = plutos.control(Status()).radios
+            client.receive(500)
+            client.receive(500)
+            after = plutos.control(Status()).radios
+            assert after[0].samples - before[0].samples == 1000
+            assert after[1].samples - before[1].samples == pytest.approx(1000, abs=2)
+            assert [radio.overflows for radio in after] == [0, 0]
+            client.receive(3000)
+            assert [radio.overflows for radio in plutos.control(Status()).radios] == [0, 1]
+            assert len(other.receive(2000)) == 2000
+            plutos.advance(100)
+            assert plutos.control(Status()).radios[0].samples - after[0].samples == 3100
+
+
 def test_paced_time_cannot_be_advanced():
     with virtual_plutos(["a"]) as plutos, pytest.raises(ConfigurationError, match="--stepped"):
         plutos.advance(1)
