@@ -138,8 +138,3 @@ def received_cap_db(reference_snr_db: Iterable[float], max_spread_db: float) -> 
     ``reference_snr_db``: of the clients that can be heard at all.
     """
     return min(reference_snr_db, default=math.inf) + max_spread_db
-
-
-def tx_gain_db(rb_total: int, rb_count: int, cap_db: float) -> float:
-    """Total power relative to full power with ``rb_count`` RBs, so that power per RB stays under its cap."""
-    return min(0.0, cap_db - 10 * float(np.log10(rb_total / rb_count)))

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from base_station.channel import Carrier, ChannelMeasurement, barred_rbs, measurement_from_sounding, tx_gain_db
+from base_station.channel import Carrier, ChannelMeasurement, barred_rbs, measurement_from_sounding
 from base_station.lab import Lab
 from base_station.windows import WindowRunner
-from protocol.bursts import SoundingBurst
-
-ACQUISITION_RBS = 16
-"""A first-contact burst may be at most 1 MHz wide (docs/design.md, section 3)."""
-MAX_SOUNDING_TRIES = 3
-CLIPPED_STEP_DB = 10.0
-"""A clipped sounding is repeated this much lower."""
+from radio.soundings import CLIPPED_STEP_DB, MAX_SOUNDING_TRIES, acquisition_burst, sounding_burst
 
 
 @dataclass(frozen=True)
@@ -49,10 +43,8 @@ class Sounder:
             return None
         gain_db = 0.0
         for _ in range(MAX_SOUNDING_TRIES):
-            burst = SoundingBurst(
-                name, self.windows.burst_id(name), 0, self.lab.numerology.rb_total,
-                tx_gain_db=gain_db, cfo_correction_hz=self.carriers[name].cfo_correction_hz,
-            )  # fmt: skip
+            correction_hz = self.carriers[name].cfo_correction_hz
+            burst = sounding_burst(name, self.windows.burst_id(name), self.lab.numerology, gain_db, correction_hz)
             report = self.windows.sound(burst)
             heard = report.bursts[0]
             if not heard.detected:
@@ -67,12 +59,8 @@ class Sounder:
 
     def _acquire(self, name: str) -> None:
         """First contact: find the client's carrier anywhere within the crystals' tolerance."""
-        start = (self.lab.numerology.rb_total - ACQUISITION_RBS) // 2
-        total, cap_db = self.lab.numerology.rb_total, self.lab.experiment.radio.psd_cap_db
-        burst = SoundingBurst(
-            name, self.windows.burst_id(name), start, ACQUISITION_RBS, acquisition=True,
-            tx_gain_db=tx_gain_db(total, ACQUISITION_RBS, cap_db),
-        )  # fmt: skip
+        cap_db = self.lab.experiment.radio.psd_cap_db
+        burst = acquisition_burst(name, self.windows.burst_id(name), self.lab.numerology, cap_db)
         heard = self.windows.sound(burst).bursts[0]
         if heard.detected:
             self.carriers[name] = Carrier().corrected(heard.cfo_hz)

@@ -17,9 +17,8 @@ from radio.interface import BaseStationRadio
 from radio.limits import window_samples
 from radio.modem import burst_air_samples, burst_coded_bits
 from radio.numerology import Numerology
+from radio.soundings import SILENT_WINDOW_SAMPLES
 
-SILENT_SAMPLES = 16_384
-"""Length of the silent window: 64 FFT lengths, for a noise estimate within 0.2 dB per RB."""
 RADIO_TIMEOUT_S = 60.0
 """Wall-clock limit for the radio to decode a window once every client has sent or is left out."""
 
@@ -53,7 +52,7 @@ class WindowRunner:
 
     def silent(self) -> WindowReport:
         """Listen while nobody sends."""
-        window = self._window("silent", SILENT_SAMPLES)
+        window = self._window("silent", SILENT_WINDOW_SAMPLES)
         self.radio.arm(window, [])
         self.model_s += window.n_samples / self.settings.sample_rate_hz
         report = self.radio.collect(RADIO_TIMEOUT_S)

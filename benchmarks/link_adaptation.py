@@ -18,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 
 from base_station.channel import ChannelMeasurement, measurement_from_sounding
-from base_station.windows import SILENT_SAMPLES
 from protocol.bursts import DataBurst, SoundingBurst
 from protocol.random_streams import random_stream
 from radio.adaptation import GrantLink, LinkState, after_silence
@@ -29,6 +28,7 @@ from radio.modem.spectrum import measure_silence
 from radio.modem.trial import Impairments, Scene, noise_power, random_blocks, send, white_noise
 from radio.numerology import DEFAULT_2MSPS
 from radio.rates import Grants, LinkRule, choose_mcs, expected_goodput_bps, lossless_bps
+from radio.soundings import SILENT_WINDOW_SAMPLES
 
 LOW, HIGH = 0.08, 0.12
 TARGET = 0.10
@@ -104,7 +104,7 @@ class Client:
     def _sound(self, rng: np.random.Generator, taps: Taps, clock_ppm: float) -> ChannelMeasurement | None:
         numerology, snr_db = DEFAULT_2MSPS, self.channel.mean_snr_db
         burst = SoundingBurst("a", int(rng.integers(2**62)), 0, numerology.rb_total)
-        silence = white_noise(rng, SILENT_SAMPLES, noise_power(burst, snr_db, numerology))
+        silence = white_noise(rng, SILENT_WINDOW_SAMPLES, noise_power(burst, snr_db, numerology))
         noise_db, _ = measure_silence(silence, numerology)
         impairments = _impairments(rng, snr_db, 9e3, clock_ppm)
         report = receive(burst, send(rng, burst, [], impairments, numerology, _scene(taps)), numerology)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from base_station.channel import barred_rbs, measurement_from_sounding
 from base_station.round_link import capped_rates
-from base_station.windows import SILENT_SAMPLES
 from protocol.bursts import SoundingBurst, Window
 from protocol.configuration import Experiment
 from radio.abstract.link import AbstractLink, rb_noise_db
@@ -19,6 +18,7 @@ from radio.modem import burst_air_samples
 from radio.modem.mcs import BLOCK_FORMATS
 from radio.placed_rates import PlacedRates
 from radio.rates import LinkRule
+from radio.soundings import SILENT_WINDOW_SAMPLES
 
 FIRST_ROUND = 1_000_000
 """Rounds of the plan are numbered from here: their channels are not those of the run (ours)."""
@@ -46,7 +46,7 @@ def draw_rounds(experiment: Experiment, count: int) -> list[DrawnRound]:
     names = [member.name for member in experiment.clients.members]
     samples = window_samples(burst_air_samples(SoundingBurst(names[0], 1, 0, numerology.rb_total), numerology),
                              radio.jitter_samples)  # fmt: skip
-    sounding_s = (SILENT_SAMPLES + len(names) * samples) / numerology.sample_rate_hz
+    sounding_s = (SILENT_WINDOW_SAMPLES + len(names) * samples) / numerology.sample_rate_hz
     rounds = []
     for index in range(FIRST_ROUND, FIRST_ROUND + count):
         channels = {}

@@ -8,7 +8,6 @@ from multiprocessing.pool import Pool
 
 import numpy as np
 
-from base_station.sounding import ACQUISITION_RBS
 from benchmarks.robustness.heard import MAX_CLOCK_PPM, NUMEROLOGY, SEED, hear, verdict
 from protocol.bursts import Burst, DataBurst, SoundingBurst
 from protocol.random_streams import random_stream
@@ -16,6 +15,7 @@ from radio.modem import receive
 from radio.modem.layout import burst_layout
 from radio.modem.receiver import max_cfo_hz
 from radio.modem.trial import Impairments, Samples, branch, noise_power, random_blocks, transmitted, white_noise
+from radio.soundings import ACQUISITION_RBS
 
 CARRIER_HZ = 2.4e9
 NEIGHBOUR_MCS = "16qam-3/4"

@@ -8,7 +8,6 @@ from multiprocessing.pool import Pool
 import numpy as np
 
 from base_station.channel import barred_rbs
-from base_station.windows import SILENT_SAMPLES
 from benchmarks.robustness.heard import (
     CLOCK_ESTIMATE_PPM,
     MAX_CLOCK_PPM,
@@ -29,6 +28,7 @@ from protocol.random_streams import random_stream
 from radio.channel.jammer import jammer
 from radio.modem import max_blocks, measure_silence
 from radio.modem.trial import white_noise
+from radio.soundings import SILENT_WINDOW_SAMPLES
 
 RB_START = 10
 MCS = ("qpsk-602", "16qam-3/4", "16qam-750", "64qam-772")
@@ -64,7 +64,7 @@ class Jam:
 def barred(jam: Jam, index: int) -> list[int]:
     """What a silent window bars."""
     rng = random_stream(SEED, "silent window", jam.rb_count, index)
-    stream = white_noise(rng, SILENT_SAMPLES, 1.0) + jam.samples(rng, SILENT_SAMPLES)
+    stream = white_noise(rng, SILENT_WINDOW_SAMPLES, 1.0) + jam.samples(rng, SILENT_WINDOW_SAMPLES)
     return barred_rbs(measure_silence(stream, NUMEROLOGY)[0], RadioTable().barred_interference_db)
 
 

@@ -12,10 +12,10 @@ from base_station.channel import (
     measurement_from_sounding,
     rb_noise,
     received_cap_db,
-    tx_gain_db,
 )
 from protocol.bursts import BurstReport, SoundingBurst
 from radio.numerology import DEFAULT_2MSPS
+from radio.soundings import tx_gain_db
 
 
 def test_correction_takes_off_what_was_measured():
