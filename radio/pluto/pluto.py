@@ -129,8 +129,8 @@ class Pluto:
         self._set_sample_rate(settings.sample_rate_hz)
         bandwidth_hz = settings.sample_rate_hz if settings.bandwidth_hz is None else settings.bandwidth_hz
         write(RECEIVE_CARRIER_OFF, "0")
-        for carrier in (RECEIVE_CARRIER, TRANSMIT_CARRIER):
-            write(carrier, str(round(settings.carrier_hz)))
+        write(RECEIVE_CARRIER, str(round(settings.carrier_hz)))
+        write(TRANSMIT_CARRIER, str(round(settings.transmit_carrier_hz)))
         for bandwidth in (RECEIVE_BANDWIDTH, TRANSMIT_BANDWIDTH):
             write(bandwidth, str(round(bandwidth_hz)))
         write(RECEIVE_GAIN_MODE, "manual")
@@ -250,7 +250,7 @@ class Pluto:
             raise RadioError(f"{self.uri}: {error}") from error
         if self._watchdog is None:
             self._watchdog = Watchdog(self.uri)
-        self._connection.write(TRANSMIT_CARRIER, str(round(settings.carrier_hz)))
+        self._connection.write(TRANSMIT_CARRIER, str(round(settings.transmit_carrier_hz)))
         self._connection.write(TRANSMIT_CARRIER_OFF, "0")
         self._connection.write(TRANSMIT_GAIN, settings.transmit_gain_db)
 

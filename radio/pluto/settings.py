@@ -26,8 +26,15 @@ class Settings:
     """Of both analog filters; default: the sample rate."""
     xo_correction_hz: int | None = None
     """What the crystal's frequency is taken for; default: left as it is."""
+    transmit_shift_hz: float = 0.0
+    """The transmitter's carrier over the receiver's; tells the leaking carrier from the receiver's DC offset."""
     kernel_buffers: int = 8
     """Receive buffers that the kernel keeps ahead of us."""
+
+    @property
+    def transmit_carrier_hz(self) -> float:
+        """Carrier of what is sent."""
+        return self.carrier_hz + self.transmit_shift_hz
 
 
 @dataclass(frozen=True)
@@ -51,9 +58,9 @@ class Limits:
             return
         half_hz = 0.5 * settings.sample_rate_hz
         low_hz, high_hz = self.band_hz
-        if settings.carrier_hz - half_hz < low_hz or settings.carrier_hz + half_hz > high_hz:
+        if settings.transmit_carrier_hz - half_hz < low_hz or settings.transmit_carrier_hz + half_hz > high_hz:
             raise RadioError(
-                f"{uri}: carrier {settings.carrier_hz / 1e6:g} MHz with {settings.sample_rate_hz / 1e6:g} MHz of "
+                f"{uri}: carrier {settings.transmit_carrier_hz / 1e6:g} MHz with {settings.sample_rate_hz / 1e6:g} MHz of "
                 f"bandwidth leaves the band of the radio profile, {low_hz / 1e6:g} to {high_hz / 1e6:g} MHz "
                 "(radio.band_hz)"
             )

@@ -183,6 +183,7 @@ def test_lost_samples_are_told(plutos, opened):
         (Limits(max_transmit_gain_db=-30.0), SETTINGS, "transmit gain -10 dB is above the limit.*-30 dB"),
         (Limits(band_hz=(868e6, 870e6)), SETTINGS, "915 MHz .* leaves the band.*868 to 870 MHz"),
         (Limits(band_hz=(914e6, 916e6)), Settings(carrier_hz=915.1e6), "leaves the band"),
+        (Limits(band_hz=(914e6, 916e6)), Settings(carrier_hz=915e6, transmit_shift_hz=2e5), "915.2 MHz .* leaves"),
     ],
 )
 def test_nothing_beyond_band_and_gain_is_set(opened, limits, settings, told):
