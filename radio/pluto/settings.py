@@ -61,8 +61,8 @@ class Limits:
         if settings.transmit_carrier_hz - half_hz < low_hz or settings.transmit_carrier_hz + half_hz > high_hz:
             raise RadioError(
                 f"{uri}: carrier {settings.transmit_carrier_hz / 1e6:g} MHz with "
-                f"{settings.sample_rate_hz / 1e6:g} MHz of bandwidth leaves the band of the radio profile, {low_hz / 1e6:g} to {high_hz / 1e6:g} MHz "
-                "(radio.band_hz)"
+                f"{settings.sample_rate_hz / 1e6:g} MHz of bandwidth leaves the band of the radio profile, "
+                f"{low_hz / 1e6:g} to {high_hz / 1e6:g} MHz (radio.band_hz)"
             )
 
 
