@@ -37,9 +37,10 @@ from radio.modem.mcs import BLOCK_FORMATS
 
 @dataclass(frozen=True)
 class Trained:
-    """Outcome of local training: the trained adapter, mean task loss, model time."""
+    """Outcome of local training: the trained adapter, mean gradient, mean task loss, model time."""
 
     adapter: Adapter
+    gradient: Adapter
     loss: float
     compute_s: float
 
@@ -98,7 +99,7 @@ class ClientRound:
         sent = sendable(delta, self._frozen(plan.round_index))
         energies = update_energies(base, sent, self._trainer.scaling)
         kappa = head_scale(energies.lora, energies.head) if plan.kappa is None else plan.kappa
-        self._ranking = self._rank(base, sent, kappa, energies.ranks)
+        self._ranking = self._rank(base, sent, kappa, energies.ranks, trained.gradient)
         cosine_mean, cosine_worst = column_overlap(trained.adapter)
         return Ready(
             round_index=plan.round_index,
@@ -174,12 +175,15 @@ class ClientRound:
         self._folded_round = round_index
         self._trainer.set_folded(self._folded)
 
-    def _rank(self, base: Adapter, delta: Adapter, kappa: float, rank_energies: Energies) -> Ranking:
+    def _rank(
+        self, base: Adapter, delta: Adapter, kappa: float, rank_energies: Energies, gradient: Adapter
+    ) -> Ranking:  # fmt: skip
         soft, seed = self._experiment.soft, self._experiment.experiment.seed
         change = Change(
             base, delta, scaling=self._trainer.scaling, kappa=kappa, quant_bits=soft.quant_bits,
             frozen=self._frozen(self._round_index), importance=soft.importance,
             order_seed=derive_seed(seed, "component-order", self._round_index, self._name), rank_energies=rank_energies,
+            gradient=gradient,
         )  # fmt: skip
         return rank(soft.compression, change)
 

@@ -68,4 +68,4 @@ class LocalTrainer:
             self._model, adapter, self._inputs, self._labels, experiment.training,
             experiment.soft.orthogonality_weight, round_index, self._name, experiment.experiment.seed,
         )  # fmt: skip
-        return Trained(update.trained, update.loss, self._compute_s)
+        return Trained(update.trained, update.gradient, update.loss, self._compute_s)

@@ -27,6 +27,8 @@ class LocalUpdate:
     """Outcome of one local training."""
 
     trained: Adapter
+    gradient: Adapter
+    """Mean gradient of the loss over the steps, one value for each of the adapter's; 0 in a frozen factor."""
     loss: float
     """Mean task loss over the steps (cross-entropy before each step), nats."""
     steps: int
@@ -59,7 +61,8 @@ def train_local(
         _set_lora_dropout(model, active=True)
         losses = [step.take(inputs.batch(batch), torch.from_numpy(labels[batch])) for batch in batches]
         _set_lora_dropout(model, active=False)
-    return LocalUpdate(model.get_adapter(), float(np.mean(losses)), len(losses), time.perf_counter() - started)
+    wall_s = time.perf_counter() - started
+    return LocalUpdate(model.get_adapter(), step.mean_gradient(), float(np.mean(losses)), len(losses), wall_s)
 
 
 class _Step:
@@ -71,6 +74,8 @@ class _Step:
         self._factors = _trained_factors(model) if orthogonality_weight > 0.0 else []
         trained = [parameter for parameter in model.parameters.values() if parameter.requires_grad]
         self._optimiser = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
+        self._steps = 0
+        self._gradients = {name: torch.zeros_like(parameter) for name, parameter in model.parameters.items()}
 
     def take(self, batch: tuple[torch.Tensor, ...], target: torch.Tensor) -> float:
         """Task loss before the step, nats."""
@@ -79,7 +84,15 @@ class _Step:
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
+        self._steps += 1
+        for name, parameter in self._model.parameters.items():
+            if parameter.grad is not None:
+                self._gradients[name] += parameter.grad
         return float(task.item())
+
+    def mean_gradient(self) -> Adapter:
+        """Of the steps taken."""
+        return {name: (total / self._steps).cpu().numpy() for name, total in self._gradients.items()}
 
 
 def _batches(count: int, training: TrainingTable, stream: np.random.Generator) -> Iterator[NDArray[np.int64]]:

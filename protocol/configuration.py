@@ -138,7 +138,7 @@ class SoftTable(Table, frozen=True, kw_only=True):
     compression: Compression = "soft"
     """What of an update is sent under a bit budget (docs/algorithms.md, section 6)."""
     orthogonality_weight: NonNegative = 0.01
-    importance: Literal["update-energy", "product-norm"] = "update-energy"
+    importance: Literal["update-energy", "product-norm", "taylor"] = "update-energy"
     quant_bits: Literal[4, 8, 16, 32] = 8
     residual: Literal["on", "off"] = "on"
     residual_decay: Fraction = 1.0
@@ -259,6 +259,8 @@ class ChannelTable(Table, frozen=True, kw_only=True):
     """Jammer power per RB over noise power per RB, at the base station."""
     minimum_fade_db: Annotated[float, Meta(ge=-60.0, le=0.0)] = -20.0
     """``rayleigh`` without Doppler: a fade below this gain is redrawn (it would need a longer wait than a round)."""
+    receiver: Name = "base-station"
+    """Whose receiver it is: crystals and fades are drawn for it. Campaigns between clients set it."""
     inverted_fraction: Fraction = 0.0
     """Fault: this fraction of 280-sample stretches of every data burst arrives with its sign inverted."""
     lost_block_rate: Fraction = 0.0

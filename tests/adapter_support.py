@@ -46,9 +46,10 @@ def equal(left: Adapter, right: Adapter) -> bool:
 
 
 def ranked(base: Adapter, delta: Adapter, **options) -> Ranking:
-    """Rank with the defaults of the tests: SOFT, s = 2, kappa = 1, 8 bits."""
+    """Rank with the defaults of the tests: SOFT, s = 2, kappa = 1, 8 bits, a gradient drawn at random."""
     compression = options.pop("compression", "soft")
-    return rank(compression, Change(base, delta, **{"scaling": 2.0, "kappa": 1.0, "quant_bits": 8, **options}))
+    defaults = {"scaling": 2.0, "kappa": 1.0, "quant_bits": 8, "gradient": random_change(base, 77)}
+    return rank(compression, Change(base, delta, **{**defaults, **options}))
 
 
 def encoded_file(base: Adapter, delta: Adapter, budget_bits: int = 10**6, seed: int = 0, **options) -> bytes:

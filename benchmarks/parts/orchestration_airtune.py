@@ -31,7 +31,7 @@ from benchmarks.parts.orchestration_payloads import PAYLOADS, STEP, client_names
 from deploy.launcher import ClientProcesses, client_environment, client_groups
 from edge_client.round import Trained
 from learning.device import load_profile
-from protocol.adapters import Adapter
+from protocol.adapters import Adapter, zeros_like
 from protocol.configuration import Experiment
 from protocol.control import StationControl
 from protocol.experiment_file import experiment_from_dict, experiment_to_dict
@@ -76,7 +76,7 @@ class AddedConstant:
 
     def train(self, adapter: Adapter, round_index: int) -> Trained:
         """As of ``Trainer``."""
-        return Trained({name: value + STEP for name, value in adapter.items()}, 1.0, COMPUTE_S)
+        return Trained({name: value + STEP for name, value in adapter.items()}, zeros_like(adapter), 1.0, COMPUTE_S)
 
 
 def run_clients(clients: int, names: Sequence[str], keys: Path, address: str, state: Path) -> None:

@@ -1,7 +1,8 @@
 """Energy and importance of components, float64, in forms that do not cancel (docs/algorithms.md, section 2.3).
 
 Energies are in weight space: what the change of one component does to its module's ``s B A``, Frobenius norm
-squared. Head rows count ``kappa |delta|^2``. Source: ours; the norm-product idea is [P1]'s.
+squared. Head rows count ``kappa |delta|^2``. Source: ours; the norm-product idea is [P1]'s, the first-order Taylor
+term as importance is that of pruning (Molchanov et al., 2017).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from protocol.factors import Matrix, StackedChange, product_energy
 from protocol.update.components import Components
 from protocol.update.quantisation import rounding_variance
 
-Importance = Literal["update-energy", "product-norm"]
+Importance = Literal["update-energy", "product-norm", "taylor"]
 Energies = NDArray[np.float64]
 
 
@@ -80,6 +81,18 @@ def product_norms(components: Components, base: Adapter, delta: Adapter, scaling
         b_square, a_square = _changed_squares(module, base, delta)
         norms.append(module_scaling(scaling, module.name) ** 2 * b_square * a_square)
     return np.concatenate([*norms, head_energies(components, delta, kappa)])
+
+
+def taylor_gains(components: Components, gradient: Adapter, delta: Adapter) -> Energies:
+    """By how much each component's change lowers the loss to first order, ``max(-<gradient, delta>, 0)``, nats."""
+    rises = []
+    for module in components.modules:
+        b, a = module.b_name, module.a_name
+        in_b = _dots(_float64(gradient, b).T, _float64(delta, b).T)
+        rises.append(in_b + _dots(_float64(gradient, a), _float64(delta, a)))
+    heads = [(head.rows_of(gradient), head.rows_of(delta)) for head in components.heads]
+    rises += [_dots(slope.astype(np.float64), change.astype(np.float64)) for slope, change in heads]
+    return np.maximum(-np.concatenate([*rises, np.empty(0)]), 0.0)
 
 
 def rounding_energies(

@@ -43,6 +43,8 @@ class Change:
     """Decides the order of ``random-components``."""
     rank_energies: Energies | None = None
     """Of every rank component's change (``UpdateEnergies.ranks``), where they are known."""
+    gradient: Adapter | None = None
+    """Mean gradient of local training, which ``taylor`` ranks by."""
 
 
 @dataclass(frozen=True)

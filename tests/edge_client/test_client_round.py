@@ -30,7 +30,8 @@ class AddingTrainer:
     scaling = 2.0
 
     def train(self, adapter, round_index):
-        return Trained({name: value + np.float32(0.01) for name, value in adapter.items()}, 1.0, 1.0)
+        trained = {name: value + np.float32(0.01) for name, value in adapter.items()}
+        return Trained(trained, {name: np.ones_like(value) for name, value in adapter.items()}, 1.0, 1.0)
 
 
 def client_round(directory, residual, aggregation="separate", decay=1.0):

@@ -11,6 +11,7 @@ from edge_client.soft.importance import (
     head_scale,
     product_norms,
     rounding_energies,
+    taylor_gains,
     update_energies,
 )
 from protocol.adapters import lora_modules, zeros_like
@@ -46,6 +47,24 @@ def test_update_energy_of_a_tiny_change_does_not_cancel():
     first_order = np.sum((np.outer(db, a0) + np.outer(b0, da)) ** 2)
     assert first_order < 1e-15 * np.sum(np.outer(b0, a0) ** 2)
     assert component_energies(Components(base), base, delta, 1.0, kappa=1.0)[0] == pytest.approx(first_order, rel=1e-6)
+
+
+@given(st.integers(0, 10**6))
+def test_taylor_gain_is_the_fall_of_a_linear_loss_component_by_component(seed):
+    base = random_base(seed)
+    components = Components(base)
+    gradient, delta = random_change(base, seed + 1), random_change(base, seed + 2)
+    gains = taylor_gains(components, gradient, delta)
+    falls = [
+        -sum(float(np.sum(g.astype(np.float64) * d)) for g, d in zip(*own, strict=True))
+        for own in zip(
+            (components.gather(gradient, i) for i in range(len(components))),
+            (components.gather(delta, i) for i in range(len(components))),
+            strict=True,
+        )
+    ]
+    assert gains == pytest.approx(np.maximum(falls, 0.0), rel=1e-9, abs=1e-9)
+    assert 0 < np.count_nonzero(gains) < len(components)
 
 
 def test_product_norm_is_the_energy_of_the_trained_component():

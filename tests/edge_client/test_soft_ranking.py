@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_client.soft.encoding import encode
-from edge_client.soft.importance import component_energies, product_norms
+from edge_client.soft.importance import component_energies, product_norms, taylor_gains
 from edge_client.soft.ranking import error_curve
 from protocol.adapters import zeros_like
 from protocol.errors import DataError
@@ -17,10 +17,11 @@ from protocol.update.quantisation import encoded_bytes
 
 BASE = random_base()
 DELTA = random_change(BASE)
+GRADIENT = random_change(BASE, 77)
 settings = st.fixed_dictionaries(
     {
         "quant_bits": st.sampled_from([4, 8, 16, 32]),
-        "importance": st.sampled_from(["update-energy", "product-norm"]),
+        "importance": st.sampled_from(["update-energy", "product-norm", "taylor"]),
         "annotated": st.booleans(),
     }
 )
@@ -40,6 +41,26 @@ def test_components_are_ranked_by_importance_per_bit(importance, measure, kappa)
     assert np.any(np.argsort(-values) != np.argsort(-per_bit))
     assert np.all(np.diff(per_bit[ranking.order]) <= 0)
     assert sorted(ranking.order) == list(range(len(components)))
+
+
+def test_by_taylor_the_energy_is_dealt_in_proportion_to_the_gains_and_the_curve_is_convex():
+    ranking = ranked(BASE, DELTA, importance="taylor", quant_bits=32)
+    components = Components(BASE)
+    gains = taylor_gains(components, GRADIENT, DELTA)
+    energies = component_energies(components, BASE, DELTA, 2.0, 1.0)
+    assert ranking.total_energy == pytest.approx(energies.sum())
+    assert ranking.gains == pytest.approx(gains[ranking.order] * energies.sum() / gains.sum())
+    bits, unsent = (np.array(column) for column in zip(*error_curve(ranking)[1:], strict=True))
+    slopes = np.diff(unsent) / np.diff(bits)
+    assert np.all(np.diff(slopes) >= -1e-12)
+    assert len(bits) == np.count_nonzero(gains)
+
+
+def test_by_taylor_a_gradient_of_zero_falls_back_on_energies_and_none_is_refused():
+    flat = ranked(BASE, DELTA, importance="taylor", gradient=zeros_like(BASE))
+    assert np.array_equal(flat.order, ranked(BASE, DELTA).order)
+    with pytest.raises(ValueError, match="needs the gradient"):
+        ranked(BASE, DELTA, importance="taylor", gradient=None)
 
 
 @given(changes, settings, st.integers(2, 64))

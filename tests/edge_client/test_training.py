@@ -57,6 +57,26 @@ def train(
     return train_local(model, adapter, *shard(), training, weight, round_index, client, seed=5)
 
 
+def test_the_mean_gradient_is_that_of_the_batches_where_training_hardly_moves():
+    model, adapter = built()
+    still = msgspec.structs.replace(small_experiment().training, learning_rate=1e-12, local_steps=2, batch_size=48)
+    tokens, labels = shard()
+    update = train_local(model, adapter, tokens, labels, still, 0.0, 0, "ann", seed=5)
+    # Two batches of 48 are all 96 texts, so the mean over the steps is the gradient over all of them.
+    model.set_adapter(adapter)
+    model.network.zero_grad(set_to_none=True)
+    model.loss(tokens.batch(np.arange(96)), torch.from_numpy(labels)).backward()
+    for name, parameter in model.parameters.items():
+        np.testing.assert_allclose(update.gradient[name], parameter.grad.numpy(), rtol=1e-2, atol=1e-6, err_msg=name)
+    model.network.zero_grad(set_to_none=True)
+
+
+def test_a_frozen_factor_has_no_gradient():
+    update = train(aggregation="freeze-a")
+    for name, gradient in update.gradient.items():
+        assert np.any(gradient) != name.endswith("lora_A.weight"), name
+
+
 def test_a_few_steps_lower_the_loss_on_the_client_s_own_texts():
     model, adapter = built()
     tokens, labels = shard()
