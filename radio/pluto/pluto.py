@@ -55,6 +55,10 @@ PLAY_OUT_S = 0.02
 _STATUS_REGISTER, _OVERFLOW = 0x80000088, 0x4
 
 
+class SamplesLostError(RadioError):
+    """Received samples were lost on their way; the connection is as good as before."""
+
+
 class Pluto:
     """A Pluto at ``uri``; a context manager. Not for several threads at once, but for ``stop_transmitting``.
 
@@ -177,14 +181,16 @@ class Pluto:
     def receive(self, n_samples: int, buffer_samples: int = BUFFER_SAMPLES) -> Samples:
         """``n_samples`` in a row, complex64 (n_samples,), taken after this was called.
 
-        Raises RadioError if some were lost on the way.
+        Raises SamplesLostError if some were lost on the way.
         """
         buffer_samples = min(buffer_samples, max(n_samples, 1024))
         self.start_receiving(buffer_samples)
         try:
             pieces = [self.read() for _ in range(-(-n_samples // buffer_samples))]
             if self.take_overflow():
-                raise RadioError(f"{self.uri}: samples were lost (overflow): this machine or the link is too slow")
+                raise SamplesLostError(
+                    f"{self.uri}: samples were lost (overflow): this machine or the link is too slow"
+                )
         finally:
             self.stop_receiving()
         return np.concatenate(pieces)[:n_samples]
