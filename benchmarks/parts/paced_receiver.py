@@ -17,7 +17,7 @@ from benchmarks.parts.full_band import FullBand
 from protocol.bursts import Window
 from protocol.configuration import Experiment
 from protocol.experiment_file import experiment_from_dict
-from radio.drivers.simulated_base_station import DECODERS
+from radio.drivers.receiving import DECODERS
 from radio.processes.children import Child
 from radio.processes.link import Link
 from radio.processes.messages import BurstDecoded, ExpectWindow, Start, WindowSamples

@@ -15,9 +15,9 @@ from radio.processes.lifetime import run_child, start_failed
 from radio.processes.link import Link
 from radio.processes.messages import (
     ArmEther,
-    EtherArmed,
-    EtherDone,
     LeaveOut,
+    SourceArmed,
+    SourceDone,
     Start,
     Started,
     WindowSamples,
@@ -74,7 +74,7 @@ class _Ether:
         if isinstance(order, ArmEther):
             self._window = EtherWindow(self._experiment, order.window, order.clients)
             self._armed_at, self._ether_s = time.perf_counter(), 0.0
-            self._parent.send(EtherArmed())
+            self._parent.send(SourceArmed())
         elif isinstance(order, LeaveOut) and self._window is not None:
             self._window.leave_out(order.client)
 
@@ -104,7 +104,7 @@ class _Ether:
         self._ether_s += time.perf_counter() - began
         wait_s = began - self._armed_at
         self._receiver.send(WindowSamples(window.window), samples)
-        self._parent.send(EtherDone(clipped, window.lost, wait_s, self._ether_s, dict(self._refused)))
+        self._parent.send(SourceDone(clipped, window.lost, wait_s, self._ether_s, dict(self._refused)))
 
 
 if __name__ == "__main__":

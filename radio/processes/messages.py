@@ -38,7 +38,7 @@ class StartFailed(LinkMessage, frozen=True, tag="start-failed"):
 
 
 class ExpectWindow(LinkMessage, frozen=True, tag="expect-window"):
-    """Parent to receiver: the next window's samples will come from the ether; look for these bursts."""
+    """Parent to receiver: the next window's samples will come from the source; look for these bursts."""
 
     window: Window
     bursts: list[Burst]
@@ -51,31 +51,49 @@ class ArmEther(LinkMessage, frozen=True, tag="arm-ether"):
     clients: list[str]
 
 
-class EtherArmed(LinkMessage, frozen=True, tag="ether-armed"):
-    """Ether to parent: deliveries are being taken."""
+class ArmCapture(LinkMessage, frozen=True, tag="arm-capture"):
+    """Parent to capture: keep what is received from now on; these bursts will be in it."""
+
+    window: Window
+    bursts: list[Burst]
+
+
+class EveryoneSent(LinkMessage, frozen=True, tag="everyone-sent"):
+    """Parent to capture: every client has sent its burst, or never will."""
+
+
+class SourceArmed(LinkMessage, frozen=True, tag="source-armed"):
+    """Ether or capture to parent: deliveries, or samples, are being taken."""
+
+
+class SourceFailed(LinkMessage, frozen=True, tag="source-failed"):
+    """Capture to parent: the radio failed and was not found again."""
+
+    reason: str
 
 
 class LeaveOut(LinkMessage, frozen=True, tag="leave-out"):
-    """Parent to ether: do not wait for this client."""
+    """Parent to ether or capture: do not wait for this client."""
 
     client: str
 
 
 class WindowSamples(LinkMessage, frozen=True, tag="window-samples"):
-    """Ether to receiver: the window, with its samples beside."""
+    """Ether or capture to receiver: the window, with its samples beside."""
 
     window: Window
 
 
-class EtherDone(LinkMessage, frozen=True, tag="ether-done"):
-    """Ether to parent: the window is closed."""
+class SourceDone(LinkMessage, frozen=True, tag="source-done"):
+    """Ether or capture to parent: the window is closed."""
 
     clipped_samples: int
     lost: list[str]
     wait_s: float
-    ether_s: float
-    refused: dict[str, int]
+    source_s: float
+    refused: dict[str, int] = field(default_factory=dict)
     """Refused deliveries by reason since the ether started."""
+    warnings: list[str] = field(default_factory=list)
 
 
 class DecodeBurst(LinkMessage, frozen=True, tag="decode-burst"):
@@ -130,6 +148,7 @@ class Finish(LinkMessage, frozen=True, tag="finish"):
 
 
 AnyLinkMessage = Union[  # noqa: UP007
-    Start, Started, StartFailed, ExpectWindow, ArmEther, EtherArmed, LeaveOut, WindowSamples, EtherDone, DecodeBurst,
-    BurstDecoded, ReceiverDone, TransmitBurst, Transmitted, TransmitRefused, Finish,
+    Start, Started, StartFailed, ExpectWindow, ArmEther, ArmCapture, EveryoneSent, SourceArmed, SourceFailed, LeaveOut,
+    WindowSamples, SourceDone, DecodeBurst, BurstDecoded, ReceiverDone, TransmitBurst, Transmitted, TransmitRefused,
+    Finish,
 ]  # fmt: skip

@@ -26,7 +26,7 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
     from radio.flowgraphs.receive import receive_branches
 
     numerology = experiment_numerology(start.experiment)
-    ether, *decoders = peers
+    source, *decoders = peers
     sharing = Sharing(len(decoders))
     address = start.experiment.radio.spectrum_address
     try:
@@ -39,7 +39,7 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
     parent.send(Started())
     while True:
         expected, _ = parent.expect(ExpectWindow)
-        _window, samples = ether.expect(WindowSamples)
+        _window, samples = source.expect(WindowSamples)
         began = time.perf_counter()
         branches = receive_branches(expected.bursts, samples, numerology)
         flowgraph_s = time.perf_counter() - began
