@@ -1,0 +1,141 @@
+"""Plutos on a bench: one sends a tone, another (or itself) receives it, at settings of our choice."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.levels import FrontEndLevels, front_end_levels
+from calibration.tones import Tone, find_tone
+from protocol.errors import RadioError
+from radio.pluto.attributes import PHY, RECEIVE_GAIN, XO_CORRECTION, Attribute, number_of
+from radio.pluto.pluto import Pluto, SamplesLostError
+from radio.pluto.settings import Settings
+from radio.quantity import Quantity
+
+Samples = NDArray[np.complex64]
+
+CAPTURE_SAMPLES = 1 << 16
+BUFFER_SAMPLES = 1 << 12
+KERNEL_BUFFERS = 16
+"""Many and small: little has to be thrown away before a capture, and a busy machine may still be late."""
+TONE_PERIOD = 4096
+TONE_CYCLES = 419
+"""Per period: a tenth of the rate, where filters are flat and nothing else lies."""
+TONE_AMPLITUDE = 0.5
+TONE_DBFS = 20.0 * float(np.log10(TONE_AMPLITUDE))
+SHIFT = 0.07
+"""Of the rate: how far a transmitter is tuned beside the receiver to tell images and carriers apart."""
+CRYSTALS_PPM = 60.0
+"""Two crystals are taken to be no further apart."""
+WANTED_DBFS = -15.0
+"""Level at which a tone is measured."""
+CLIPPING_DBFS = -6.0
+AT_MOST_S = 20.0
+"""After so long a tone ends by itself."""
+_TRIES = 4
+
+
+def tone_hz(rate_hz: float) -> float:
+    """Where the tone is sent, from the carrier."""
+    return rate_hz * TONE_CYCLES / TONE_PERIOD
+
+
+def tone_samples() -> Samples:
+    """One period of the tone."""
+    tone: Samples = TONE_AMPLITUDE * np.exp(2j * np.pi * TONE_CYCLES / TONE_PERIOD * np.arange(TONE_PERIOD))
+    return tone.astype(np.complex64)
+
+
+def reach_hz(carrier_hz: float, rate_hz: float) -> float:
+    """How far from its place the tone is looked for; never as far as the carrier that leaks beside it."""
+    return min(CRYSTALS_PPM * 1e-6 * carrier_hz, 0.9 * tone_hz(rate_hz))
+
+
+def receive(pluto: Pluto, n_samples: int = CAPTURE_SAMPLES) -> Samples:
+    """Samples in a row; tried again a few times where this machine lost some. Raises RadioError."""
+    for _ in range(_TRIES - 1):
+        with suppress(SamplesLostError):
+            return pluto.receive(n_samples, BUFFER_SAMPLES)
+    return pluto.receive(n_samples, BUFFER_SAMPLES)
+
+
+def start_tone(sender: Pluto, transmit_db: float, shift_hz: float = 0.0) -> None:
+    """Send the tone until ``stop_transmitting``, at most ``AT_MOST_S``. Raises RadioError beyond the limits."""
+    settings = _settings(sender)
+    sender.configure(replace(settings, transmit_gain_db=transmit_db, transmit_shift_hz=shift_hz))
+    sender.transmit_cyclic(tone_samples(), AT_MOST_S)
+
+
+def set_receive_gain(receiver: Pluto, receive_db: float) -> None:
+    """The receiver's gain alone, a transmission goes on. Raises RadioError."""
+    if _settings(receiver).receive_gain_db != receive_db:
+        receiver.write_attribute(RECEIVE_GAIN, receive_db)
+        receiver.settings = replace(_settings(receiver), receive_gain_db=receive_db)
+
+
+def hear_tone(receiver: Pluto, receive_db: float, n_samples: int = CAPTURE_SAMPLES) -> Tone | None:
+    """The tone in one capture; None if it is not there."""
+    set_receive_gain(receiver, receive_db)
+    settings = _settings(receiver)
+    rate_hz = settings.sample_rate_hz
+    return find_tone(receive(receiver, n_samples), rate_hz, tone_hz(rate_hz), reach_hz(settings.carrier_hz, rate_hz))
+
+
+def find_receive_gain(receiver: Pluto) -> float | None:
+    """A gain at which the tone being sent has about ``WANTED_DBFS``; None if it is heard at none."""
+    low_db, high_db = receive_gain_range(receiver)
+    for receive_db in np.arange(max(low_db, 0.0), high_db + 1.0, 15.0).tolist():
+        tone = hear_tone(receiver, receive_db)
+        if tone is not None:
+            wanted = round(receive_db + WANTED_DBFS - tone.level_dbfs.value)
+            return float(min(max(wanted, low_db), high_db))
+    return None
+
+
+def front_end(receiver: Pluto, receive_db: float, shift_hz: float) -> FrontEndLevels | None:
+    """Images, carriers and DC in one capture of a tone sent ``shift_hz`` beside; None if it is not there."""
+    set_receive_gain(receiver, receive_db)
+    settings = _settings(receiver)
+    rate_hz = settings.sample_rate_hz
+    near_hz = min(reach_hz(settings.carrier_hz, rate_hz), 0.4 * shift_hz)
+    return front_end_levels(receive(receiver), rate_hz, tone_hz(rate_hz), shift_hz, near_hz)
+
+
+def receive_gain_range(pluto: Pluto) -> tuple[float, float]:
+    """Least and greatest gain that can be set at the present carrier, dB."""
+    text = pluto.read_attribute(Attribute(PHY, "voltage0", "hardwaregain_available")).strip("[] ")
+    return _ends(pluto, text)
+
+
+def carrier_range_hz(pluto: Pluto) -> tuple[float, float]:
+    """Lowest and highest carrier that the firmware allows."""
+    text = pluto.read_attribute(Attribute(PHY, "altvoltage1", "frequency_available", True)).strip("[] ")
+    return _ends(pluto, text)
+
+
+def xo_correction_hz(pluto: Pluto) -> int:
+    """What the device takes its crystal for (the context's attribute of that name only informs)."""
+    return round(number_of(pluto.read_attribute(XO_CORRECTION)))
+
+
+def level_over_sent(tone: Tone) -> Quantity:
+    """Received over sent digital level."""
+    return Quantity(tone.level_dbfs.value - TONE_DBFS, tone.level_dbfs.uncertainty)
+
+
+def _ends(pluto: Pluto, text: str) -> tuple[float, float]:
+    words = text.split()
+    try:
+        return float(words[0]), float(words[2])
+    except (IndexError, ValueError) as error:
+        raise RadioError(f"{pluto.uri}: '{text}' is no range of an attribute; its firmware may be too old") from error
+
+
+def _settings(pluto: Pluto) -> Settings:
+    if pluto.settings is None:
+        raise RadioError(f"{pluto.uri}: is not configured yet")
+    return pluto.settings

@@ -1,0 +1,318 @@
+"""Calibrating Plutos that are joined by cables: every client's transmitter into the base station's receiver.
+
+In this order, client by client: carrier offset (``xo_correction`` is written and checked), gain steps of both sides,
+images and leaking carrier; then the base station's noise, and what a cable of known attenuation makes of it all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from calibration import bench
+from calibration.carrier import CarrierOffset, corrected_xo_hz, offset_of_tone, step_hz
+from calibration.gains import LEAST_READING_DB, GainTables, Reading, fit_gains
+from calibration.levels import FrontEndLevels
+from calibration.noise import noise_density, noise_figure_db
+from calibration.tones import Tone
+from protocol.errors import RadioError
+from radio.calibration_file import (
+    CableReference,
+    Calibration,
+    Crystal,
+    Gain,
+    Receiver,
+    Transmitter,
+    gain_at,
+    now_utc,
+)
+from radio.pluto.pluto import Pluto
+from radio.pluto.settings import LEAST_TRANSMIT_GAIN_DB, Settings
+from radio.quantity import Quantity, mean_of
+
+NOMINAL_FULL_SCALE_DBM = Quantity(7.0, 3.0)
+"""Power of digital full scale at transmit gain 0 dB, of a Pluto that nobody measured: its data sheet's, and a guess."""
+ALLOWED_HZ = 5.0
+"""What may be left beyond half a step of ``xo_correction``."""
+GAIN_STEP_DB = 10.0
+RECEIVE_REFERENCE_DB = 40.0
+"""Near this setting the receiver's gain is the setting itself, by definition."""
+LOWEST_READING_DBFS = -50.0
+"""Weaker tones move the converter by so few of its steps that their level is wrong."""
+HIGHEST_READING_DBFS = -8.0
+_UNSURE_DB = 0.15
+"""Readings less sure than this are left out."""
+_CARRIER_CAPTURES = 4
+_GAIN_SAMPLES = 1 << 14
+_NOISE_SAMPLES = 1 << 17
+_NOISE_GAIN_DB = 60.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is calibrated, and what is known beforehand."""
+
+    carrier_hz: float
+    sample_rate_hz: float
+    transmit_gain_db: float
+    """Highest gain that is sent with; there the transmitter's gain is the setting itself, by definition."""
+    cable_db: Quantity | None = None
+    """Attenuation between each client's transmitter and the base station's receiver."""
+    full_scale_dbm: Quantity = NOMINAL_FULL_SCALE_DBM
+    """Power that a client sends at digital full scale and gain 0 dB."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What was measured of one client."""
+
+    client: Pluto
+    before: CarrierOffset
+    crystal: Crystal
+    readings: list[Reading]
+    tables: GainTables
+    levels: FrontEndLevels
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of a whole calibration, the base station's first."""
+
+    station: Calibration
+    clients: list[Calibration]
+    before: dict[str, CarrierOffset]
+    """Carrier offset of each client as it was found, by serial number."""
+
+
+def calibrate(station: Pluto, clients: Sequence[Pluto], plan: Plan, tell: Tell) -> Outcome:
+    """Measure everything; ``tell`` hears each step. Raises RadioError, one line, if a radio is not heard."""
+    settings = Settings(
+        carrier_hz=plan.carrier_hz,
+        sample_rate_hz=plan.sample_rate_hz,
+        transmit_gain_db=LEAST_TRANSMIT_GAIN_DB,
+        receive_gain_db=RECEIVE_REFERENCE_DB,
+        kernel_buffers=bench.KERNEL_BUFFERS,
+    )
+    for pluto in (station, *clients):
+        pluto.configure(settings)
+    pairs = [_measure_pair(station, client, plan, tell) for client in clients]
+    gains = _joined([pair.tables.receive for pair in pairs])
+    references = [] if plan.cable_db is None else [_reference(pair, gains, plan.cable_db) for pair in pairs]
+    tell("noise of the base station")
+    receiver = _measure_receiver(station, pairs, gains, references, plan)
+    return Outcome(
+        station=_file(
+            station,
+            plan,
+            crystal=Crystal(
+                xo_correction_hz=bench.xo_correction_hz(station),
+                left_ppm=Quantity(0.0, 0.0),
+                reference=station.serial,
+            ),
+            receiver=receiver,
+            references=references,
+        ),
+        clients=[_file(pair.client, plan, crystal=pair.crystal, transmitter=_transmitter(pair)) for pair in pairs],
+        before={pair.client.serial: pair.before for pair in pairs},
+    )
+
+
+def measure_offset(station: Pluto, sender: Pluto, receive_db: float) -> CarrierOffset:
+    """Carrier offset of ``sender``, whose tone is being sent, against the base station."""
+    offsets = []
+    settings = _settings(station)
+    for _ in range(_CARRIER_CAPTURES):
+        tone = bench.hear_tone(station, receive_db)
+        if tone is None:
+            raise RadioError(_unheard(station, sender))
+        sent_hz = bench.tone_hz(settings.sample_rate_hz)
+        offsets.append(offset_of_tone(tone.frequency_hz, sent_hz, settings.carrier_hz))
+    return CarrierOffset(mean_of([offset.ppm for offset in offsets]), settings.carrier_hz)
+
+
+def correct_crystal(
+    station: Pluto, client: Pluto, receive_db: float, before: CarrierOffset, transmit_db: float
+) -> Crystal:
+    """Write the ``xo_correction`` that brings a client to the base station's carrier, and check that it does.
+
+    Raises RadioError if more than half a step and ``ALLOWED_HZ`` are left.
+    """
+    correction_hz = corrected_xo_hz(bench.xo_correction_hz(client), before.ppm.value)
+    client.configure(replace(_settings(client), xo_correction_hz=correction_hz))
+    bench.start_tone(client, transmit_db)
+    left = measure_offset(station, client, receive_db)
+    allowed_hz = 0.5 * step_hz(left.carrier_hz, correction_hz) + ALLOWED_HZ
+    if abs(left.hz.value) > allowed_hz:
+        raise RadioError(
+            f"{client.uri}: xo_correction = {correction_hz} leaves {left.hz.value:.0f} Hz of offset, more than the "
+            f"{allowed_hz:.0f} Hz it should; the crystal drifts: let both radios warm up, then calibrate again"
+        )
+    return Crystal(xo_correction_hz=correction_hz, left_ppm=left.ppm, reference=station.serial)
+
+
+def _measure_pair(station: Pluto, client: Pluto, plan: Plan, tell: Tell) -> Pair:
+    """Everything of one client; its transmitter is off again afterwards, whatever happens."""
+    try:
+        tell(f"{client.uri}: carrier offset")
+        bench.start_tone(client, plan.transmit_gain_db)
+        receive_db = bench.find_receive_gain(station)
+        if receive_db is None:
+            raise RadioError(_unheard(station, client))
+        before = measure_offset(station, client, receive_db)
+        crystal = correct_crystal(station, client, receive_db, before, plan.transmit_gain_db)
+        tell(f"{client.uri}: gain steps")
+        readings = _read_gains(station, client, receive_db, plan.transmit_gain_db)
+        reference_db = min((r.receive_db for r in readings), key=lambda g: abs(g - RECEIVE_REFERENCE_DB))
+        tables = fit_gains(readings, plan.transmit_gain_db, reference_db)
+        tell(f"{client.uri}: images and leaking carrier")
+        shift_hz = bench.SHIFT * plan.sample_rate_hz
+        bench.start_tone(client, plan.transmit_gain_db, shift_hz)
+        levels = bench.front_end(station, receive_db, shift_hz)
+        if levels is None:
+            raise RadioError(_unheard(station, client))
+    finally:
+        client.stop_transmitting()
+    return Pair(client, before, crystal, readings, tables, levels)
+
+
+def _read_gains(station: Pluto, client: Pluto, receive_db: float, transmit_db: float) -> list[Reading]:
+    """Readings at all pairs of settings whose level can be trusted, in steps of ``GAIN_STEP_DB``.
+
+    ``receive_db``: a gain at which the tone, sent at ``transmit_db``, has ``bench.WANTED_DBFS``.
+    """
+    low_db, high_db = bench.receive_gain_range(station)
+    receive_steps = _steps(max(low_db, 0.0), high_db, RECEIVE_REFERENCE_DB)
+    readings = []
+    while transmit_db >= LEAST_TRANSMIT_GAIN_DB:
+        expected = {gain: bench.WANTED_DBFS + gain - receive_db for gain in receive_steps}
+        usable = [g for g, level in expected.items() if LOWEST_READING_DBFS <= level <= HIGHEST_READING_DBFS]
+        if not usable:
+            break
+        bench.start_tone(client, transmit_db)
+        for gain_db in usable:
+            tone = bench.hear_tone(station, gain_db, _GAIN_SAMPLES)
+            if tone is not None and _is_good(tone):
+                readings.append(Reading(transmit_db, gain_db, bench.level_over_sent(tone)))
+        transmit_db -= GAIN_STEP_DB
+        receive_db += GAIN_STEP_DB
+    return readings
+
+
+def _is_good(tone: Tone) -> bool:
+    return tone.level_dbfs.value < bench.CLIPPING_DBFS and tone.level_dbfs.uncertainty < _UNSURE_DB
+
+
+def _steps(low_db: float, high_db: float, through_db: float) -> list[float]:
+    """Settings ``GAIN_STEP_DB`` apart, one of them ``through_db``."""
+    below = int((through_db - low_db) // GAIN_STEP_DB)
+    above = int((high_db - through_db) // GAIN_STEP_DB)
+    return [through_db + k * GAIN_STEP_DB for k in range(-below, above + 1)]
+
+
+def _joined(tables: list[dict[float, Quantity]]) -> list[Gain]:
+    """One table of the receiver's gains out of those that each client's tone gave."""
+    settings = sorted({setting for table in tables for setting in table})
+    return [
+        Gain(setting_db=setting, gain_db=mean_of([table[setting] for table in tables if setting in table]))
+        for setting in settings
+    ]
+
+
+def _reference(pair: Pair, gains: list[Gain], cable_db: Quantity) -> CableReference:
+    """Cable reference of a client, with the gain tables that its readings will be used with."""
+    sent = _gains(pair.tables.transmit)
+    paths = [
+        reading.level_db.value - gain_at(sent, reading.transmit_db).value - gain_at(gains, reading.receive_db).value
+        for reading in pair.readings
+    ]
+    mean = sum(paths) / len(paths)
+    scatter = max(LEAST_READING_DB, pair.tables.path_db.uncertainty, max(abs(path - mean) for path in paths))
+    return CableReference(
+        transmitter=pair.client.serial,
+        attenuation_db=cable_db,
+        offset_db=Quantity(mean, scatter).plus(cable_db),
+        date=now_utc().isoformat(),
+    )
+
+
+def _measure_receiver(
+    station: Pluto, pairs: list[Pair], gains: list[Gain], references: list[CableReference], plan: Plan
+) -> Receiver:
+    """The base station's receiver, all transmitters off."""
+    low_db, high_db = bench.receive_gain_range(station)
+    noise_gain_db = min(_NOISE_GAIN_DB, high_db)
+    density = {}
+    for gain_db in (noise_gain_db, low_db):
+        bench.set_receive_gain(station, gain_db)
+        density[gain_db] = noise_density(bench.receive(station, _NOISE_SAMPLES), plan.sample_rate_hz)
+    full_scale = _receive_full_scale(references, plan)
+    figure = None
+    if full_scale is not None:
+        gain = gain_at(gains, noise_gain_db)
+        figure = noise_figure_db(density[noise_gain_db], density[low_db], gain, full_scale)
+    return Receiver(
+        gains=gains,
+        image_db=mean_of([pair.levels.receive_image_db for pair in pairs]),
+        dc_dbfs=mean_of([pair.levels.receive_dc_dbfs for pair in pairs]),
+        noise_dbfs_hz=density[noise_gain_db],
+        noise_gain_db=noise_gain_db,
+        noise_figure_db=figure,
+        full_scale_dbm=full_scale,
+    )
+
+
+def _receive_full_scale(references: list[CableReference], plan: Plan) -> Quantity | None:
+    """Power that is full scale at gain 0 dB; what the clients' own power is unsure of stays, however many there are."""
+    if not references:
+        return None
+    offset = mean_of([reference.offset_db for reference in references])
+    return plan.full_scale_dbm.minus(offset)
+
+
+def _transmitter(pair: Pair) -> Transmitter:
+    return Transmitter(
+        gains=_gains(pair.tables.transmit),
+        image_db=pair.levels.transmit_image_db,
+        carrier_db=pair.levels.transmit_carrier_db,
+    )
+
+
+def _gains(table: dict[float, Quantity]) -> list[Gain]:
+    return [Gain(setting_db=setting, gain_db=gain) for setting, gain in table.items()]
+
+
+def _file(
+    pluto: Pluto,
+    plan: Plan,
+    crystal: Crystal,
+    transmitter: Transmitter | None = None,
+    receiver: Receiver | None = None,
+    references: Sequence[CableReference] = (),
+) -> Calibration:
+    return Calibration(
+        serial=pluto.serial,
+        firmware=pluto.firmware,
+        date=now_utc().isoformat(),
+        temperature_c=pluto.temperature_c(),
+        carrier_hz=plan.carrier_hz,
+        sample_rate_hz=plan.sample_rate_hz,
+        crystal=crystal,
+        transmitter=transmitter,
+        receiver=receiver,
+        references=list(references),
+    )
+
+
+def _settings(pluto: Pluto) -> Settings:
+    if pluto.settings is None:
+        raise RadioError(f"{pluto.uri}: is not configured yet")
+    return pluto.settings
+
+
+def _unheard(station: Pluto, sender: Pluto) -> str:
+    return (
+        f"{sender.uri}: its tone is not heard at {station.uri}; is its transmitter cabled to that receiver? "
+        "airtune doctor tells more"
+    )
