@@ -32,6 +32,7 @@ COMMANDS = {
     "report": "write the report of a run",
     "compare": "compare experiments, runs or a sweep; run what is missing",
     "runs": "list the runs of a directory",
+    "campaign": "measure channels over time and place, and use them again",
     "virtual-pluto": "serve virtual ADALM-Plutos, joined by a simulated medium",
 }
 """Subcommands with one line each; the module of a command is imported only when it is chosen."""

@@ -74,7 +74,7 @@ def asks_for_plan(raw: Mapping[str, Any]) -> bool:
 
 def experiment_from_dict(raw: dict[str, Any], origin: str) -> Experiment:
     """Check a nested mapping against the schema; ``origin`` names it in errors."""
-    _reject_unknown_keys(raw, Experiment, origin, "")
+    reject_unknown_keys(raw, Experiment, origin, "")
     _reject_non_finite(raw, origin, "")
     if asks_for_plan(raw):
         raise ConfigurationError(
@@ -124,7 +124,8 @@ def _set(raw: dict[str, Any], key: str, value: Any, origin: str) -> None:
     values[name] = value
 
 
-def _reject_unknown_keys(raw: Any, table: type[Struct], origin: str, where: str) -> None:
+def reject_unknown_keys(raw: Any, table: type[Struct], origin: str, where: str) -> None:
+    """Raise ConfigurationError, naming the nearest valid one, if ``raw`` has a key that ``table`` has not."""
     if not isinstance(raw, dict):
         raise ConfigurationError(f"{origin}: [{where or 'file'}] must be a table")
     known = {f.name: f.type for f in msgspec.structs.fields(table)}
@@ -136,10 +137,10 @@ def _reject_unknown_keys(raw: Any, table: type[Struct], origin: str, where: str)
             raise ConfigurationError(f"{origin}: unknown {what} '{full}'; the nearest valid one is '{near[0]}'")
         kind = known[key]
         if isinstance(kind, type) and issubclass(kind, Table):
-            _reject_unknown_keys(value, kind, origin, full)
+            reject_unknown_keys(value, kind, origin, full)
         elif key == "members" and isinstance(value, list):
             for index, member in enumerate(value):
-                _reject_unknown_keys(member, ClientTable, origin, f"{full}[{index}]")
+                reject_unknown_keys(member, ClientTable, origin, f"{full}[{index}]")
 
 
 def _reject_non_finite(value: Any, origin: str, where: str) -> None:

@@ -6,6 +6,7 @@ about them in JSON. Fields named ``airtune:...`` are ours; docs/campaign.md list
 
 from __future__ import annotations
 
+import hashlib
 import math
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ SAMPLE_BYTES = 8
 """One complex64."""
 LABEL_LETTERS = 20
 """Longest ``core:label``."""
+_HASHED_AT_ONCE = 1 << 20
 _LARGEST_METADATA = 64 * 2**20
 _NUMBER = (int, float)
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -46,6 +48,15 @@ def global_fields(sample_rate_hz: float, description: str, hardware: str) -> dic
         "core:hw": hardware,
         "core:extensions": [{"name": "airtune", "version": "1.0.0", "optional": True}],
     }
+
+
+def file_sha512(path: Path) -> hashlib._Hash:
+    """Hash of a data file so far; more can be added to it."""
+    hashed = hashlib.sha512()
+    with path.open("rb") as data:
+        while piece := data.read(_HASHED_AT_ONCE):
+            hashed.update(piece)
+    return hashed
 
 
 def write_metadata(path: Path, meta: dict[str, Any], n_samples: int) -> None:

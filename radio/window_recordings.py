@@ -6,7 +6,6 @@ at any moment, a recording is valid up to the last window that was flushed.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -26,13 +25,13 @@ from radio.sigmf import (
     LABEL_LETTERS,
     META_SUFFIX,
     SAMPLE_BYTES,
+    file_sha512,
     global_fields,
     read_metadata,
     write_metadata,
 )
 
 MEGABYTE = 1_000_000
-_HASHED_AT_ONCE = 1 << 20
 
 
 def round_recording(round_index: int) -> str:
@@ -103,10 +102,7 @@ class _GrowingRecording:
         # What is cut off must not be described any longer, whenever we are killed.
         self._write_meta()
         self._data.truncate(self._samples * SAMPLE_BYTES)
-        self._hash = hashlib.sha512()
-        with self._data_path.open("rb") as earlier:
-            while piece := earlier.read(_HASHED_AT_ONCE):
-                self._hash.update(piece)
+        self._hash = file_sha512(self._data_path)
 
     def append(self, window: Window, bursts: Sequence[Burst], samples: NDArray[np.complex64]) -> None:
         """Data first, then the metadata that counts it."""
@@ -125,8 +121,9 @@ class _GrowingRecording:
         self._write_meta()
 
     def close(self) -> None:
-        """Nothing more comes: the metadata gets the hash of the data."""
+        """Nothing more comes: the metadata, to which others may have added (a campaign), gets the hash of the data."""
         self._data.close()
+        self._meta = read_metadata(self._meta_path, self._samples)
         self._meta["global"]["core:sha512"] = self._hash.hexdigest()
         self._write_meta()
 

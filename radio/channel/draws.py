@@ -16,7 +16,7 @@ from radio.channel.fading import FadingModel, Taps, draw_moving_taps, draw_taps
 from radio.channel.impairments import RadioPhases, draw_phases
 
 BASE_STATION = "base-station"
-"""Key of the base station's crystal and hardware."""
+"""Key of the base station's crystal and hardware; a receiver unless ``channel.receiver`` says otherwise."""
 
 INVERTED_STRETCH_SAMPLES = 280
 """Length of the stretches whose sign the fault ``channel.inverted_fraction`` turns (one OFDM symbol)."""
@@ -29,8 +29,14 @@ def crystal_ppm(experiment: Experiment, name: str) -> float:
 
 
 def offset_ppm(experiment: Experiment, client: str) -> float:
-    """Crystal of a client relative to the base station's: moves carrier and sample clock alike, ppm."""
-    return crystal_ppm(experiment, client) - crystal_ppm(experiment, BASE_STATION)
+    """Crystal of a client relative to the receiver's: moves carrier and sample clock alike, ppm."""
+    return crystal_ppm(experiment, client) - crystal_ppm(experiment, experiment.channel.receiver)
+
+
+def path_name(experiment: Experiment, client: str) -> str:
+    """What the fades between a client and the receiver are drawn for: the same in both directions."""
+    ends = {client, experiment.channel.receiver} - {BASE_STATION}
+    return "|".join(sorted(ends))
 
 
 def fading_model(experiment: Experiment) -> FadingModel:
@@ -45,9 +51,10 @@ def taps(experiment: Experiment, round_index: int, client: str) -> Taps:
     With Doppler it is the client's one moving channel at the round's nominal time.
     """
     seed, doppler_hz = experiment.experiment.seed, experiment.channel.doppler_hz
+    path = path_name(experiment, client)
     if doppler_hz == 0.0:
-        return draw_taps(random_stream(seed, "fade", round_index, client), fading_model(experiment))
-    rng = random_stream(seed, "moving fade", client)
+        return draw_taps(random_stream(seed, "fade", round_index, path), fading_model(experiment))
+    rng = random_stream(seed, "moving fade", path)
     return draw_moving_taps(rng, fading_model(experiment), doppler_hz, nominal_time_s(experiment, round_index))
 
 

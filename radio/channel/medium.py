@@ -89,7 +89,7 @@ def receive(experiment: Experiment, window: Window, contributions: Mapping[str, 
     if experiment.channel.jammer_rb is not None:
         total += _jammed(experiment, window)
     if hardware := PRESETS[experiment.channel.impairments]:
-        return impair_reception(total, hardware, draws.hardware_phases(experiment, draws.BASE_STATION), 1.0)
+        return impair_reception(total, hardware, draws.hardware_phases(experiment, experiment.channel.receiver), 1.0)
     return clip(total, 1.0)
 
 
