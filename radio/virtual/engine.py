@@ -117,6 +117,12 @@ class Engine:
             front_end.to_lose += samples
             front_end.note_overflow()
 
+    def catch_up(self) -> None:
+        """Paced: fill the receive buffers up to now, before something changes that past samples know nothing of."""
+        if not self.stepped:
+            with self.lock:
+                self._fill(self.time_s())
+
     def recent(self, name: str) -> Samples:
         """The last millisecond at a radio's antenna, in square roots of mW."""
         with self.lock:
@@ -153,15 +159,17 @@ class Engine:
 
     def _fill(self, time_s: float) -> None:
         """Bring every open receive buffer up to ``time_s``."""
+        listening = [front_end for front_end in self._all() if front_end.streams]
+        # What a medium that fell behind has still to give its receivers must not be forgotten yet.
+        filled_s = min((f.receive_clock.time_s(f.received) for f in listening), default=time_s)
         for front_end in self._all():
             if front_end.crystal.drifts:
                 front_end.retune(time_s)
-            now = front_end.transmit_clock.count(time_s)
-            front_end.queue.check(now)
-            front_end.queue.forget_before(now - int(_HISTORY_S * front_end.transmit_clock.rate_hz))
-        for front_end in self._all():
-            if front_end.streams:
-                self._fill_one(front_end, time_s)
+            clock = front_end.transmit_clock
+            front_end.queue.check(clock.count(time_s))
+            front_end.queue.forget_before(clock.count(filled_s) - int(_HISTORY_S * clock.rate_hz))
+        for front_end in listening:
+            self._fill_one(front_end, time_s)
 
     def _fill_one(self, front_end: FrontEnd, time_s: float) -> None:
         goal = front_end.receive_clock.count(time_s)

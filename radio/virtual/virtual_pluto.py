@@ -76,6 +76,7 @@ class VirtualPluto:
 
     def _settings_changed(self, settings: RadioSettings) -> None:
         with self.engine.lock:
+            self.engine.catch_up()
             self.front_end.apply(settings, self.engine.time_s())
 
     def set_buffers_count(self, device: str, count: int) -> None:

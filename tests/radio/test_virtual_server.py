@@ -9,6 +9,7 @@ import pytest
 from iiod_client import ADC, DAC, PHY, XADC, IiodClient, as_complex, tone_codes
 
 from protocol.errors import AddressInUseError, ConfigurationError
+from radio.virtual import engine
 from radio.virtual.configuration import medium_of
 from radio.virtual.control_messages import Advance, Status
 from radio.virtual.registers import OVERFLOW, UNDERFLOW
@@ -301,3 +302,27 @@ def test_a_taken_address_is_told_and_nothing_stays_open():
             other.start()
         with pytest.raises(ConnectionRefusedError):
             IiodClient(other.uri("x"))
+
+
+def test_a_medium_that_is_late_still_gives_what_was_sent_before_the_transmitter_went_off(monkeypatch):
+    """On a busy machine: samples are made long after their time, when the carrier is down and the buffer closed."""
+    monkeypatch.setattr(engine, "TICK_S", 60.0)  # nothing is made but on demand
+    medium = {"medium": {"loss_db": 40.0, "crystal_ppm": 0.0}}
+    with (
+        virtual_plutos(["a", "b"], medium) as plutos,
+        IiodClient(plutos.uri("a")) as receiver,
+        IiodClient(plutos.uri("b")) as sender,
+    ):
+        receiver.configure(gain_db=30)
+        sender.configure(tx_gain_db=-10.0)
+        assert receiver.ask(f"SET {ADC} BUFFERS_COUNT 32") == 0
+        receiver.open(ADC, 1 << 14)
+        sender.open(DAC, 25_000)
+        sender.push(tone_codes(1000, 25_000))
+        time.sleep(0.06)  # ten milliseconds on the air, and twice the medium's memory
+        sender.set(f"{PHY} OUTPUT TX_LO", "powerdown", 1)
+        assert sender.ask(f"CLOSE {DAC}") == 0
+        plutos.engine.catch_up()
+        heard = np.abs(receiver.receive(1 << 14)) > 0.02
+        heard = np.concatenate([heard, *(np.abs(receiver.receive(1 << 14)) > 0.02 for _ in range(7))])
+    assert np.count_nonzero(heard) == pytest.approx(25_000, abs=100)
