@@ -16,7 +16,7 @@ CORES_PER_RUN = 2
 
 def default_jobs() -> int:
     """Runs at a time that this machine bears."""
-    return max(1, len(os.sched_getaffinity(0)) // CORES_PER_RUN)
+    return _share_of_cores(CORES_PER_RUN)
 
 
 def make_runs(runs: Sequence[PlannedRun], jobs: int, waiting: Callable[[], None], wait_s: float) -> Iterator[Outcome]:
@@ -27,7 +27,7 @@ def make_runs(runs: Sequence[PlannedRun], jobs: int, waiting: Callable[[], None]
     stop = threading.Event()
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="run")
     try:
-        left = {pool.submit(make_run, run, stop.is_set) for run in runs}
+        left = {pool.submit(make_run, run, _share_of_cores(jobs), stop.is_set) for run in runs}
         while left:
             done, left = wait(left, wait_s, FIRST_COMPLETED)
             for future in done:
@@ -36,3 +36,7 @@ def make_runs(runs: Sequence[PlannedRun], jobs: int, waiting: Callable[[], None]
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _share_of_cores(parts: int) -> int:
+    return max(1, len(os.sched_getaffinity(0)) // parts)

@@ -52,7 +52,7 @@ def _ray() -> Any:
 
 def _make(run: PlannedRun) -> Outcome:
     """On a node."""
-    return make_run(run, lambda: False)
+    return make_run(run, CORES_PER_RUN, lambda: False)
 
 
 def _insist_on_shared(ray: Any, out: Path) -> None:

@@ -29,8 +29,8 @@ class Outcome:
     problem: str = ""
 
 
-def make_run(run: PlannedRun, stopped: Callable[[], bool]) -> Outcome:
-    """Make a run, or go on with it, until it is complete or ``stopped()``.
+def make_run(run: PlannedRun, cores: int, stopped: Callable[[], bool]) -> Outcome:
+    """Make a run on about ``cores`` cores, or go on with it, until it is complete or ``stopped()``.
 
     The process dies with this one. The thread that calls must live as long. Raises StorageError.
     """
@@ -44,7 +44,7 @@ def make_run(run: PlannedRun, stopped: Callable[[], bool]) -> Outcome:
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [sys.executable, *safe, "-m", "deploy.sweeps.child", str(os.getpid()), *arguments],
-            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=packages_environment(), start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=run_environment(cores), start_new_session=True,
         )  # fmt: skip
     try:
         while not stopped():
@@ -56,6 +56,13 @@ def make_run(run: PlannedRun, stopped: Callable[[], bool]) -> Outcome:
         return Outcome(run, "stopped")
     finally:
         end_processes([process], patience_s=20.0)
+
+
+def run_environment(cores: int) -> dict[str, str]:
+    """Of a run among others: OpenMP's threads wait for each other by spinning, so none of its processes may have more
+    of them than the run has cores, whatever the experiment says.
+    """
+    return {**packages_environment(), "OMP_THREAD_LIMIT": str(cores)}
 
 
 def _last_words(log: Path, code: int) -> str:

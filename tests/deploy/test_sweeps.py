@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -8,7 +10,8 @@ import pytest
 from fake_run import make_fake_run
 
 from deploy.cli import main
-from deploy.sweeps.local import make_runs
+from deploy.sweeps.local import default_jobs, make_runs
+from deploy.sweeps.one_run import Outcome, run_environment
 from deploy.sweeps.planned import default_out, make_plan
 from deploy.sweeps.sweep_file import load_sweep
 from protocol.errors import ConfigurationError
@@ -157,3 +160,29 @@ def test_a_sweep_without_methods_is_named_by_its_grid(folder):
     text = SWEEP[: SWEEP.index("[[methods]]")] + SWEEP[SWEEP.index("[grid]") :]
     (folder / "sweep.toml").write_text(text)
     assert [label for label, _ in load_sweep(folder / "sweep.toml").settings()] == ["quant_bits 8", "quant_bits 32"]
+
+
+def test_runs_beside_each_other_share_the_cores(folder, monkeypatch):
+    given = []
+    monkeypatch.setattr("deploy.sweeps.local.make_run", lambda run, cores, stopped: given.append(cores) or Outcome(run))
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)))
+    runs = make_plan([folder / "sweep.toml"], [], None, folder / "out").runs[:2]
+    for jobs in (1, 3, 20):
+        assert len(list(make_runs(runs, jobs, lambda: None, 0.5))) == 2
+    assert given == [8, 8, 2, 2, 1, 1]
+    assert default_jobs() == 4
+
+
+def test_no_process_of_a_run_has_more_threads_than_the_run_has_cores():
+    code = """
+import os, torch
+torch.set_num_threads(2)
+before = len(os.listdir("/proc/self/task"))
+torch.ones(4_000_000).exp_()
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    started = [
+        subprocess.run([sys.executable, "-c", code], env=run_environment(cores), capture_output=True, check=True).stdout
+        for cores in (1, 2)
+    ]
+    assert [int(count) for count in started] == [0, 1]
