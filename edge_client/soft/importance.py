@@ -92,7 +92,8 @@ def taylor_gains(components: Components, gradient: Adapter, delta: Adapter) -> E
         rises.append(in_b + _dots(_float64(gradient, a), _float64(delta, a)))
     heads = [(head.rows_of(gradient), head.rows_of(delta)) for head in components.heads]
     rises += [_dots(slope.astype(np.float64), change.astype(np.float64)) for slope, change in heads]
-    return np.maximum(-np.concatenate([*rises, np.empty(0)]), 0.0)
+    gains: Energies = np.maximum(-np.concatenate([*rises, np.empty(0)]), 0.0)
+    return gains
 
 
 def rounding_energies(
