@@ -10,12 +10,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from protocol.configuration import Experiment
-from protocol.errors import MissingPartError
+from protocol.configuration import HARDWARE_DRIVERS, Experiment
 from radio.drivers.abstract_base_station import AbstractBaseStationRadio
 from radio.drivers.abstract_client import AbstractClientRadio
+from radio.drivers.desk_base_station import DeskBaseStationRadio
 from radio.drivers.simulated_base_station import SimulatedBaseStationRadio
-from radio.drivers.simulated_client import SimulatedClientRadio
+from radio.drivers.transmitting import TransmittingClient
 from radio.interface import BaseStationRadio, ClientRadio
 
 
@@ -24,12 +24,12 @@ def open_base_station_radio(experiment: Experiment, iq_directory: Path | None = 
 
     Raises AddressInUseError, MissingPartError, ConfigurationError or RadioError if it cannot be had.
     """
+    if experiment.radio.driver in HARDWARE_DRIVERS:
+        return DeskBaseStationRadio(experiment, iq_directory)
     drivers: dict[str, Callable[[Experiment], BaseStationRadio]] = {
         "simulated": partial(SimulatedBaseStationRadio, iq_directory=iq_directory),
         "abstract": AbstractBaseStationRadio,
     }
-    if experiment.radio.driver not in drivers:
-        raise MissingPartError(f'radio.driver = "{experiment.radio.driver}" has no base station radio yet')
     return drivers[experiment.radio.driver](experiment)
 
 
@@ -39,9 +39,6 @@ def open_client_radio(name: str, experiment: Experiment, radio_address: str) -> 
     Raises MissingPartError, ConfigurationError or RadioError if it cannot be had.
     """
     drivers: dict[str, Callable[[str, Experiment, str], ClientRadio]] = {
-        "simulated": SimulatedClientRadio,
         "abstract": AbstractClientRadio,
     }
-    if experiment.radio.driver not in drivers:
-        raise MissingPartError(f'radio.driver = "{experiment.radio.driver}" has no client radio yet')
-    return drivers[experiment.radio.driver](name, experiment, radio_address)
+    return drivers.get(experiment.radio.driver, TransmittingClient)(name, experiment, radio_address)

@@ -76,7 +76,7 @@ def write_attribute(context: Any, attribute: Attribute, value: float | str, uri:
             raise RadioError(f"{uri}: {attribute} = {text} is refused: {cause_of(error)}") from error
         raise
     found = str(holder[attribute.name].value)
-    if not _agrees(attribute, text, found):
+    if not agrees(attribute, text, found):
         raise RadioError(f"{uri}: {attribute} was set to {text}, but it reads {found}")
 
 
@@ -91,7 +91,8 @@ def cause_of(error: OSError) -> str:
     return f"{reason} (errno {error.errno})"
 
 
-def _agrees(attribute: Attribute, wanted: str, found: str) -> bool:
+def agrees(attribute: Attribute, wanted: str, found: str) -> bool:
+    """Whether what an attribute reads is what was wanted, as far as its device can tell."""
     if attribute.tolerance is None:
         return wanted.strip() == found.strip()
     try:

@@ -35,6 +35,7 @@ from radio.pluto.attributes import (
     TRANSMIT_GAIN,
     XO_CORRECTION,
     Attribute,
+    agrees,
     number_of,
 )
 from radio.pluto.connection import RECONNECT_WAITS_S, TIMEOUT_S, Connection
@@ -82,6 +83,11 @@ class Pluto:
         self._connection.on_loss = self._silence_elsewhere
         atexit.register(self.close)
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection: False after an I/O error."""
+        return self._connection.alive
+
     # ---- identity -----------------------------------------------------------------------
 
     @property
@@ -127,21 +133,29 @@ class Pluto:
         self.stop_receiving()
         self.stop_transmitting()
         self.settings = None
-        write = self._connection.write
         if settings.xo_correction_hz is not None:
-            write(XO_CORRECTION, str(settings.xo_correction_hz))
+            self._connection.write(XO_CORRECTION, str(settings.xo_correction_hz))
         self._set_sample_rate(settings.sample_rate_hz)
-        bandwidth_hz = settings.sample_rate_hz if settings.bandwidth_hz is None else settings.bandwidth_hz
-        write(RECEIVE_CARRIER_OFF, "0")
-        write(RECEIVE_CARRIER, str(round(settings.carrier_hz)))
-        write(TRANSMIT_CARRIER, str(round(settings.transmit_carrier_hz)))
-        for bandwidth in (RECEIVE_BANDWIDTH, TRANSMIT_BANDWIDTH):
-            write(bandwidth, str(round(bandwidth_hz)))
-        write(RECEIVE_GAIN_MODE, "manual")
-        write(RECEIVE_GAIN, settings.receive_gain_db)
-        with self._connection.io("setting the number of kernel buffers"):
-            self._connection.sdr._rxadc.set_kernel_buffers_count(settings.kernel_buffers)
+        for attribute, value in _attributes(settings):
+            self._connection.write(attribute, value)
+        self.set_kernel_buffers(settings.kernel_buffers)
         self.settings = settings
+
+    @property
+    def in_force(self) -> Settings:
+        """The settings; RadioError before ``configure``."""
+        if self.settings is None:
+            raise RadioError(f"{self.uri}: is not configured yet")
+        return self.settings
+
+    def verify(self) -> None:
+        """Read all settings back, whoever else may have written. RadioError names the first that is not in force."""
+        settings = self.in_force
+        rate = (SAMPLE_RATE, str(round(settings.sample_rate_hz)))
+        for attribute, value in (rate, *_attributes(settings)):
+            found = self.read_attribute(attribute)
+            if not agrees(attribute, str(value), found):
+                raise RadioError(f"{self.uri}: {attribute} should be {value}, but it reads {found}")
 
     def _set_sample_rate(self, rate_hz: float) -> None:
         """By pyadi-iio, which loads the filter that a low rate needs; then checked."""
@@ -156,9 +170,19 @@ class Pluto:
 
     # ---- receiving ----------------------------------------------------------------------
 
+    def set_kernel_buffers(self, count: int) -> None:
+        """Receive buffers that the kernel keeps ahead of us; refused (EBUSY) while anybody receives."""
+        with self._connection.io("setting the number of kernel buffers"):
+            self._connection.sdr._rxadc.set_kernel_buffers_count(count)
+
+    def set_digital_loopback(self, on: bool) -> None:
+        """Whether the receiver gets what is written to the transmitter, bit by bit, instead of what it hears."""
+        with self._connection.io("setting the digital loopback"):
+            self._connection.sdr.loopback = int(on)
+
     def start_receiving(self, buffer_samples: int = BUFFER_SAMPLES) -> None:
         """Stream into buffers of this length; what the kernel held from before is thrown away."""
-        settings = self._configured()
+        settings = self.in_force
         self.stop_receiving()
         self._connection.sdr.rx_buffer_size = buffer_samples
         for _ in range(settings.kernel_buffers + 1):
@@ -211,7 +235,7 @@ class Pluto:
 
         Where in time they start cannot be chosen. Raises RadioError, nothing on the air, beyond the duty limit.
         """
-        airtime_s = len(samples) / self._configured().sample_rate_hz
+        airtime_s = len(samples) / self.in_force.sample_rate_hz
         with self._transmitting:
             self.begin_transmission(airtime_s)
             try:
@@ -247,7 +271,7 @@ class Pluto:
 
         For flowgraphs, which bring samples of their own. Raises RadioError beyond the limits.
         """
-        settings = self._configured()
+        settings = self.in_force
         self.stop_transmitting()
         self.limits.check(self.uri, settings)
         try:
@@ -319,11 +343,6 @@ class Pluto:
             self._timer.cancel()
             self._timer = None
 
-    def _configured(self) -> Settings:
-        if self.settings is None:
-            raise RadioError(f"{self.uri}: is not configured yet")
-        return self.settings
-
     def _silence_elsewhere(self) -> str:
         """The connection is gone: try to switch a transmitter that was used off over a new one; what came of it."""
         if self._watchdog is None:
@@ -333,3 +352,17 @@ class Pluto:
         except (OSError, RadioError):
             return "; its transmitter may be on"
         return "; its transmitter is off"
+
+
+def _attributes(settings: Settings) -> list[tuple[Attribute, float | str]]:
+    """What settings are written as, in order, but for clock and sample rate."""
+    bandwidth_hz = settings.sample_rate_hz if settings.bandwidth_hz is None else settings.bandwidth_hz
+    return [
+        (RECEIVE_CARRIER_OFF, "0"),
+        (RECEIVE_CARRIER, str(round(settings.carrier_hz))),
+        (TRANSMIT_CARRIER, str(round(settings.transmit_carrier_hz))),
+        (RECEIVE_BANDWIDTH, str(round(bandwidth_hz))),
+        (TRANSMIT_BANDWIDTH, str(round(bandwidth_hz))),
+        (RECEIVE_GAIN_MODE, "manual"),
+        (RECEIVE_GAIN, settings.receive_gain_db),
+    ]

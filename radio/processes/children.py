@@ -15,6 +15,7 @@ from radio.processes.messages import LinkMessage, Start, Started, StartFailed
 _SOURCE_ROOT = str(Path(__file__).resolve().parents[2])
 SILENCE_LIMIT_S = 60.0
 """Wall-clock time a process may take over a step (starting, arming, sending a burst) before it counts as hung."""
+_STDERR = 2
 _START_ERRORS: dict[str, type[AirtuneError]] = {
     "missing": MissingPartError,
     "address-in-use": AddressInUseError,
@@ -45,8 +46,9 @@ class Child:
         descriptors = [theirs.fileno(), *(peer.fileno() for peer in peers)]
         command = [sys.executable, "-m", f"radio.processes.{module}", *map(str, descriptors)]
         # A new interpreter, never a fork: GNU Radio's threads and torch's do not survive one.
+        # What libraries print (gr-iio: a U for every underflow) must not get into a command's JSON.
         self.process = subprocess.Popen(
-            command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=child_environment()
+            command, pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=_STDERR, env=child_environment()
         )
         theirs.close()
         self.link = Link(ours, limit_s)

@@ -1,4 +1,4 @@
-"""A client's simulated radio: a transmitter process that delivers to the ether."""
+"""A client's radio with samples: a transmitter process that delivers to the ether, or sends by a radio on a desk."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from radio.limits import experiment_numerology
 from radio.processes.children import Child
 from radio.processes.messages import Finish, Start, TransmitBurst, TransmitRefused, Transmitted
 
-_CLOSE_GRACE_S = 2.0
+_CLOSE_GRACE_S = 5.0
+"""A radio on a desk is switched off meanwhile; if that takes longer its watchdog does it."""
 
 
-class SimulatedClientRadio:
+class TransmittingClient:
     """Implements ``radio.interface.ClientRadio``; for one thread at a time."""
 
     def __init__(self, name: str, experiment: Experiment, radio_address: str) -> None:
         """Start the transmitter of client ``name``; it gets ready while the caller goes on.
 
-        Raises ConfigurationError if the experiment has no such client or no numerology for its sample rate.
+        Raises ConfigurationError if the experiment has no such client or no numerology for its sample rate. A radio
+        that does not answer is told of by ``transmit``.
         """
         experiment.member(name)
         experiment_numerology(experiment)

@@ -1,0 +1,84 @@
+"""Samples into and out of a running flowgraph, through pipes: blocks in C++ at one end, numpy at the other."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+
+import numpy as np
+from gnuradio import blocks, gr
+
+from protocol.errors import RadioError
+from radio.desk.interface import Samples
+
+_ITEM = gr.sizeof_gr_complex
+_PIPE_BYTES = 1 << 20
+_READ_SAMPLES = 1 << 14
+SILENCE_LIMIT_S = 5.0
+"""A source that gives nothing for so long has failed."""
+
+
+class StreamOut:
+    """A sink block whose samples are read here."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        _enlarge(self._write)
+        self.block: gr.basic_block = blocks.file_descriptor_sink(_ITEM, os.dup(self._write))
+        self._left = b""
+
+    def read(self) -> Samples:
+        """The next samples, complex64. Raises RadioError if none come for ``SILENCE_LIMIT_S``."""
+        wanted = _READ_SAMPLES * _ITEM
+        pieces, length = [self._left], len(self._left)
+        while length < wanted:
+            if not select.select([self._read], [], [], SILENCE_LIMIT_S)[0]:
+                raise RadioError(f"its flowgraph gave no samples for {SILENCE_LIMIT_S:g} s")
+            piece = os.read(self._read, wanted - length)
+            pieces.append(piece)
+            length += len(piece)
+        data = b"".join(pieces)
+        whole = length // _ITEM * _ITEM
+        self._left = data[whole:]
+        return np.frombuffer(data[:whole], np.complex64)
+
+    def drain(self) -> None:
+        """Throw away what waits, so that a flowgraph that cannot write can end."""
+        while select.select([self._read], [], [], 0.0)[0] and os.read(self._read, _PIPE_BYTES):
+            pass
+
+    def close(self) -> None:
+        """Close the pipe (the block has its own end)."""
+        os.close(self._read)
+        os.close(self._write)
+
+
+class StreamIn:
+    """A source block that gives what is written here, and ends after ``end``."""
+
+    def __init__(self) -> None:
+        read, self._write = os.pipe()
+        _enlarge(self._write)
+        os.set_blocking(self._write, False)
+        # The block closes the descriptor it is given.
+        self.block: gr.basic_block = blocks.file_descriptor_source(_ITEM, read, False)
+
+    def write(self, samples: Samples) -> None:
+        """Hand over ``samples``: all but what a pipe holds were taken. RadioError if that stops for too long."""
+        view = np.ascontiguousarray(samples, np.complex64).data.cast("B")
+        while view:
+            if not select.select([], [self._write], [], SILENCE_LIMIT_S)[1]:
+                raise RadioError(f"its flowgraph took no samples for {SILENCE_LIMIT_S:g} s")
+            try:
+                view = view[os.write(self._write, view) :]
+            except BrokenPipeError as error:
+                raise RadioError("its flowgraph has ended") from error
+
+    def end(self) -> None:
+        """Let the flowgraph come to its end."""
+        os.close(self._write)
+
+
+def _enlarge(descriptor: int) -> None:
+    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

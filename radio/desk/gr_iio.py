@@ -1,0 +1,101 @@
+"""Both ends of a Pluto by GNU Radio's gr-iio: flowgraphs move samples, ``radio.pluto`` sets everything else.
+
+gr-iio opens a context of its own and is told nothing but buffer sizes: its setters do not read back (and one of 3.10.5
+writes the value that was asked for before). What is in force is read after the flowgraph was built.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from gnuradio import gr, iio
+
+from protocol.configuration import Experiment
+from protocol.errors import RadioError
+from radio.desk.flowgraph_streams import StreamIn, StreamOut
+from radio.desk.interface import Samples
+from radio.desk.pluto import BUFFER_SAMPLES, PlutoReceiver, PlutoTransmitter
+from radio.pluto.pluto import PLAY_OUT_S, Pluto
+
+
+class GrIioReceiver(PlutoReceiver):
+    """Implements ``radio.desk.interface.ReceiveEnd``."""
+
+    def __init__(self, experiment: Experiment, uri: str) -> None:
+        super().__init__(experiment, uri)
+        self._stream: StreamOut | None = None
+        self._graph: gr.top_block | None = None
+
+    def start(self) -> None:
+        """See ``ReceiveEnd``."""
+        self.stop()
+        source = _built(lambda: iio.fmcomms2_source_fc32(self.pluto.uri, [True, True], BUFFER_SAMPLES), self.pluto)
+        self._stream = StreamOut()
+        self._graph = gr.top_block("capture")
+        self._graph.connect(source, self._stream.block)
+        self._graph.start()
+        self.pluto.verify()
+        for _ in range(self.pluto.in_force.kernel_buffers + 1):
+            self.read()
+        self.take_overflow()
+
+    def read(self) -> Samples:
+        """See ``ReceiveEnd``."""
+        if self._stream is None:
+            raise RadioError(f"{self.pluto.uri}: does not stream")
+        try:
+            return self._stream.read()
+        except RadioError as error:
+            raise RadioError(f"{self.pluto.uri}: {error}") from error
+
+    def stop(self) -> None:
+        """See ``ReceiveEnd``."""
+        if self._graph is not None and self._stream is not None:
+            self._graph.stop()
+            self._stream.drain()
+            self._graph.wait()
+            self._stream.close()
+            self._graph = self._stream = None
+
+    def recover(self) -> None:
+        """See ``ReceiveEnd``."""
+        self.stop()
+        super().recover()
+
+    def close(self) -> None:
+        """See ``ReceiveEnd``."""
+        self.stop()
+        super().close()
+
+
+class GrIioTransmitter(PlutoTransmitter):
+    """Implements ``radio.desk.interface.TransmitEnd``."""
+
+    def _send(self, samples: Samples) -> None:
+        airtime_s = len(samples) / self.pluto.in_force.sample_rate_hz
+        self.pluto.begin_transmission(airtime_s)
+        try:
+            sink = _built(lambda: iio.fmcomms2_sink_fc32(self.pluto.uri, [True, True], len(samples), False), self.pluto)
+            stream, graph = StreamIn(), gr.top_block("transmission")
+            graph.connect(stream.block, sink)
+            self.pluto.verify()
+            graph.start()
+            try:
+                stream.write(samples)
+                # When the flowgraph ends it destroys its buffer, and with it what has not left.
+                time.sleep(airtime_s + PLAY_OUT_S)
+            finally:
+                stream.end()
+                graph.wait()
+        finally:
+            self.pluto.end_transmission()
+
+
+def _built(make: Callable[[], gr.basic_block], pluto: Pluto) -> gr.basic_block:
+    """A block of gr-iio. Raises RadioError: its own errors are bare RuntimeErrors."""
+    try:
+        block = make()
+    except RuntimeError as error:
+        raise RadioError(f"{pluto.uri}: gr-iio: {error}") from error
+    return block
