@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge_client.joining import check_same_experiment, reachable_radio_address
+from edge_client.joining import check_same_experiment, reachable_radio_address, with_own_radio
 from edge_client.memory import RoundMemory
 from edge_client.round import ClientRound
 from edge_client.trainer import LocalTrainer, SharedModel
@@ -96,6 +96,7 @@ class ClientSession:
         """Start afresh with a radio of its own: the base station is new, or the radio failed."""
         experiment = experiment_from_dict(msgspec.json.decode(welcome.experiment_json), "the base station's experiment")
         check_same_experiment(self._model.experiment, experiment)
+        experiment = with_own_radio(self.name, self._model.experiment, experiment)
         device = msgspec.json.decode(welcome.device_json, type=DeviceProfile)
         if self._radio is not None:
             self._radio.close()

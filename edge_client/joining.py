@@ -1,4 +1,4 @@
-"""What a client checks and fills in when it is welcomed: that both sides run one experiment, and where the radio is."""
+"""What a client checks and fills in when it is welcomed: that both sides run one experiment, and where its radio is."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from protocol.configuration import Experiment
+from protocol.configuration import HARDWARE_DRIVERS, Experiment
 from protocol.errors import ConfigurationError
 
 _OF_THE_MACHINE = ("path", "test_path")
 """Keys of [model] and [data] that may differ: every machine keeps its files where it likes."""
+_OF_A_DESK = (
+    "driver", "carrier_hz", "sample_rate_hz", "connection", "cable_attenuation_db", "band_hz", "licence",
+    "transmit_gain_db", "max_duty",
+)  # fmt: skip
+"""Keys of [radio] that say what a radio on a desk may send: a base station cannot change them from afar."""
 
 
 def check_same_experiment(own: Experiment, station: Experiment) -> None:
@@ -21,8 +26,9 @@ def check_same_experiment(own: Experiment, station: Experiment) -> None:
 
     Raises ConfigurationError with the key and both values.
     """
-    theirs = dict(_shared_values(station))
-    for key, value in _shared_values(own):
+    on_desk = any(experiment.radio.driver in HARDWARE_DRIVERS for experiment in (own, station))
+    theirs = dict(_shared_values(station, on_desk))
+    for key, value in _shared_values(own, on_desk):
         if value != theirs[key]:
             raise ConfigurationError(
                 f"{key} is {value!r} in this client's experiment and {theirs[key]!r} in the base station's; "
@@ -30,14 +36,23 @@ def check_same_experiment(own: Experiment, station: Experiment) -> None:
             )
 
 
-def _shared_values(experiment: Experiment) -> Iterator[tuple[str, Any]]:
+def _shared_values(experiment: Experiment, on_desk: bool) -> Iterator[tuple[str, Any]]:
     yield "experiment.seed", experiment.experiment.seed
     yield "training.aggregation", experiment.training.aggregation  # decides which factors the model trains
     for name, table in (("model", experiment.model), ("data", experiment.data)):
         for key, value in msgspec.structs.asdict(table).items():
             if key not in _OF_THE_MACHINE:
                 yield f"{name}.{key}", value
+    for key in _OF_A_DESK if on_desk else ():
+        yield f"radio.{key}", getattr(experiment.radio, key)
     yield "clients.members", [member.name for member in experiment.clients.members]
+
+
+def with_own_radio(name: str, own: Experiment, station: Experiment) -> Experiment:
+    """The base station's experiment with the uri that client ``name``'s radio has on this machine."""
+    uri = own.member(name).uri
+    members = [msgspec.structs.replace(m, uri=uri) if m.name == name else m for m in station.clients.members]
+    return msgspec.structs.replace(station, clients=msgspec.structs.replace(station.clients, members=members))
 
 
 def reachable_radio_address(radio_address: str, station_address: str) -> str:

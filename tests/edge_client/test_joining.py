@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from edge_client.client import ClientSession
-from edge_client.joining import check_same_experiment, reachable_radio_address
+from edge_client.joining import check_same_experiment, reachable_radio_address, with_own_radio
 from edge_client.trainer import SharedModel
 from protocol.errors import ConfigurationError
 from protocol.experiment_file import experiment_from_dict, experiment_to_dict
@@ -50,6 +50,35 @@ def test_files_may_lie_elsewhere_and_what_the_base_station_decides_may_differ():
         model={"source": "local", "path": "/m"}, data={"source": "table", "path": "/t.csv"}, soft={"quant_bits": 4}
     )
     check_same_experiment(own, station)
+
+
+def desk(uri="ip:192.168.2.1", **radio):
+    members = [{"name": "a", "uri": uri}, {"name": "b", "uri": "ip:192.168.4.1"}]
+    radio = {"driver": "pluto", "uri": "ip:192.168.9.1", **radio}
+    return experiment(radio=radio, clients={"members": members})
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("max_duty", {"max_duty": 1.0}),
+        ("transmit_gain_db", {"transmit_gain_db": 0.0}),
+        ("carrier_hz", {"carrier_hz": 3e9}),
+        ("connection", {"connection": "air", "band_hz": [2.3e9, 2.5e9], "licence": "a licence"}),
+        ("driver", {"driver": "gr-iio"}),
+    ],
+)
+def test_a_base_station_cannot_move_the_limits_of_a_client_s_transmitter(key, values):
+    with pytest.raises(ConfigurationError, match=rf"^radio\.{key} is .* in this client's"):
+        check_same_experiment(desk(), desk(**values))
+    with pytest.raises(ConfigurationError, match=r"^radio\."):
+        check_same_experiment(experiment(clients={"members": [{"name": "a", "mean_snr_db": 20.0}]}), desk())
+
+
+def test_a_radio_has_the_uri_of_its_own_machine_s_file():
+    mixed = with_own_radio("a", desk("usb:"), desk("ip:192.168.3.1"))
+    assert (mixed.member("a").uri, mixed.member("b").uri) == ("usb:", "ip:192.168.4.1")
+    check_same_experiment(desk("usb:"), desk("ip:192.168.3.1"))
 
 
 @pytest.mark.parametrize(
