@@ -1,5 +1,6 @@
-"""Measuring radios: estimators with stated uncertainties, calibration of Plutos, the doctor.
+"""Measuring radios: estimators with stated uncertainties, calibration of Plutos, the doctor, measurement campaigns.
 
-Estimators (``quantity``, ``tones``, ``carrier``, ``noise``, ``levels``, ``gains``, ``pattern``, ``occupancy``) are
-functions of sample arrays; what touches a radio comes after them. Imports ``radio`` and ``protocol`` only.
+Estimators (``tones``, ``carrier``, ``noise``, ``levels``, ``gains``, ``pattern``, ``occupancy``) are functions of
+sample arrays; ``bench`` and ``procedure`` calibrate, ``doctor`` checks, ``campaign`` measures channels. Imports
+``radio`` and ``protocol`` only.
 """

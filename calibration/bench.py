@@ -34,8 +34,9 @@ CRYSTALS_PPM = 60.0
 WANTED_DBFS = -15.0
 """Level at which a tone is measured."""
 CLIPPING_DBFS = -6.0
-AT_MOST_S = 20.0
-"""After so long a tone ends by itself."""
+AT_MOST_S = 8.0
+"""After so long a tone ends by itself; all of it counts as airtime."""
+_SHORT_SAMPLES = 1 << 14
 _TRIES = 4
 
 
@@ -77,19 +78,23 @@ def set_receive_gain(receiver: Pluto, receive_db: float) -> None:
         receiver.settings = replace(_settings(receiver), receive_gain_db=receive_db)
 
 
-def hear_tone(receiver: Pluto, receive_db: float, n_samples: int = CAPTURE_SAMPLES) -> Tone | None:
-    """The tone in one capture; None if it is not there."""
+def hear_tone(
+    receiver: Pluto, receive_db: float, n_samples: int = CAPTURE_SAMPLES, shift_hz: float = 0.0
+) -> Tone | None:
+    """The tone in one capture, sent on a carrier ``shift_hz`` beside; None if it is not there."""
     set_receive_gain(receiver, receive_db)
     settings = _settings(receiver)
     rate_hz = settings.sample_rate_hz
-    return find_tone(receive(receiver, n_samples), rate_hz, tone_hz(rate_hz), reach_hz(settings.carrier_hz, rate_hz))
+    return find_tone(
+        receive(receiver, n_samples), rate_hz, tone_hz(rate_hz) + shift_hz, reach_hz(settings.carrier_hz, rate_hz)
+    )
 
 
-def find_receive_gain(receiver: Pluto) -> float | None:
+def find_receive_gain(receiver: Pluto, shift_hz: float = 0.0) -> float | None:
     """A gain at which the tone being sent has about ``WANTED_DBFS``; None if it is heard at none."""
     low_db, high_db = receive_gain_range(receiver)
     for receive_db in np.arange(max(low_db, 0.0), high_db + 1.0, 15.0).tolist():
-        tone = hear_tone(receiver, receive_db)
+        tone = hear_tone(receiver, receive_db, _SHORT_SAMPLES, shift_hz)
         if tone is not None:
             wanted = round(receive_db + WANTED_DBFS - tone.level_dbfs.value)
             return float(min(max(wanted, low_db), high_db))

@@ -33,6 +33,8 @@ COMMANDS = {
     "compare": "compare experiments, runs or a sweep; run what is missing",
     "runs": "list the runs of a directory",
     "campaign": "measure channels over time and place, and use them again",
+    "doctor": "check this machine and its Plutos, and say what mends what is wrong",
+    "calibrate": "measure Plutos joined by cables; drivers use the result",
     "virtual-pluto": "serve virtual ADALM-Plutos, joined by a simulated medium",
 }
 """Subcommands with one line each; the module of a command is imported only when it is chosen."""

@@ -189,6 +189,8 @@ class RadioTable(Table, frozen=True, kw_only=True):
     """Share of any hour that a transmitter may be on the air."""
     detection_window_s: Annotated[float, Meta(ge=0.02, le=5.0)] = 0.25
     """How long a burst is waited for, beyond its length, once its client has sent it; measured latency takes over."""
+    calibration_dir: str = "calibrations"
+    """Where ``airtune calibrate`` keeps its files, and drivers look for that of their Pluto; empty: nowhere."""
     carrier_hz: Positive = 2.4e9
     sample_rate_hz: Positive = 2e6
     """2e6: 28 RBs of 62.5 kHz; 4e6: 56 of them."""

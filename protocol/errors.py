@@ -87,5 +87,17 @@ class ProtocolError(AirtuneError):
     exit_code = 13
 
 
+class CheckWarnedError(AirtuneError):
+    """The doctor found something that may go wrong."""
+
+    exit_code = 14
+
+
+class CheckFailedError(AirtuneError):
+    """The doctor found something that will go wrong."""
+
+    exit_code = 15
+
+
 INTERRUPTED_EXIT_CODE = 130
 """Exit code after Ctrl-C or SIGTERM, once every child process has been ended."""

@@ -79,8 +79,9 @@ def test_one_calibration_finds_what_was_set(lab, carrier_hz):
         for gain in gains:
             setting_db = gain.setting_db
             truth = setting_db + gain_error_db(errors_db, setting_db) - gain_error_db(errors_db, reference_db)
-            assert gain.gain_db.value == pytest.approx(truth, abs=0.1)
-            assert gain.gain_db.uncertainty < 0.1
+            assert gain.gain_db.value == pytest.approx(truth, abs=0.3)
+            assert abs(gain.gain_db.value - truth) < 3.5 * max(gain.gain_db.uncertainty, 0.02)
+            assert gain.gain_db.uncertainty < 0.12
 
     receiver, sender = outcome.station.receiver, outcome.clients[0].transmitter
     assert receiver.noise_figure_db.value == pytest.approx(6.0 - 0.5 * (0.3 + 1.0), abs=0.5)  # true full scales
