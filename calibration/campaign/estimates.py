@@ -115,14 +115,14 @@ def delay_spread(sounding: Sounding, grid: SoundingGrid) -> Quantity:
     Its uncertainty is how much it moves when as much noise again is added.
     """
     response, noise = noise_per_subcarrier(sounding, grid)
-    value = _spread_of(response[None].astype(np.complex128), noise, grid)[0]
+    value = float(_spread_of(response[None].astype(np.complex128), noise, grid)[0])
     rng = np.random.default_rng(sounding.sweep)
     shape = (REDRAWN, len(response), 2)
     added = rng.standard_normal(shape).view(np.complex128)[..., 0] * math.sqrt(0.5 * noise)
     moved = _spread_of(response + added, 2.0 * noise, grid)
     # Near 0 a spread moves with the root of the noise; half a step of those tried is not resolved either.
     error = max(float(np.sqrt(np.mean((moved - value) ** 2))), 0.02 * value, float(SPREADS_S[1]))
-    return Quantity(float(value), error)
+    return Quantity(value, error)
 
 
 def _spread_of(responses: NDArray[np.complex128], noise: float, grid: SoundingGrid) -> Array:

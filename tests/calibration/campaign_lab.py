@@ -13,7 +13,11 @@ from calibration.campaign.records import Sounding
 from calibration.campaign.run import run_campaign
 from protocol.experiment_file import experiment_from_dict
 
-MEMBERS = [{"name": "near", "distance_m": 8.0}, {"name": "mid", "distance_m": 16.0}, {"name": "far", "distance_m": 28.0}]
+MEMBERS = [
+    {"name": "near", "distance_m": 8.0},
+    {"name": "mid", "distance_m": 16.0},
+    {"name": "far", "distance_m": 28.0},
+]
 
 
 def campaign_plan(sweeps: int = 4, members: list[dict[str, Any]] = MEMBERS, **tables: dict[str, Any]) -> CampaignPlan:

@@ -191,7 +191,9 @@ class CountedTime:
 def test_radios_on_a_desk_are_waited_for_from_sweep_to_sweep(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "SIMULATED", ())
     clock = CountedTime()
-    with Journal.create(tmp_path / "c", campaign_plan(sweeps=3, campaign={"interval_s": 20.0, "duration_s": 60.0})) as j:
+    with Journal.create(
+        tmp_path / "c", campaign_plan(sweeps=3, campaign={"interval_s": 20.0, "duration_s": 60.0})
+    ) as j:
         run_campaign(j, clock=clock)
         assert clock.waits == [1000.0, 1020.0, 1040.0]
         assert [s.time_s for s in j.soundings] == [0.0] * 3 + [20.0] * 3 + [40.0] * 3

@@ -1,0 +1,74 @@
+"""Path loss over distance: the log-distance law fitted to the mean gains of all places."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from calibration.campaign.estimates import DB_PER_NEPER
+from calibration.campaign.records import Sounding
+from calibration.campaign.series import correlated_soundings
+from radio.quantity import Quantity
+
+LEAST_DISTANCES = 3
+
+
+class PathLossFit(Struct, frozen=True):
+    """``loss = loss_1m_db + 10 exponent log10(distance)``, and how far places lie from it."""
+
+    exponent: Quantity
+    loss_1m_db: Quantity
+    shadowing_db: float
+    """Standard deviation of places around the law."""
+    r_squared: float
+    """Share of the losses' variance that distance explains."""
+    distance_m: list[float]
+    """Of each place."""
+    loss_db: list[float]
+    """Mean loss of each place: of its mean power."""
+
+
+def path_loss(soundings: Sequence[Sounding]) -> PathLossFit | None:
+    """Least squares over places (transmitter, receiver and where both are); None of fewer than three distances.
+
+    A sounding that was not heard leaves its place out of the fit, which would else be biased to what was heard.
+    """
+    places: dict[tuple[object, ...], list[Sounding]] = {}
+    for sounding in soundings:
+        if sounding.distance_m is not None and sounding.distance_m > 0.0:
+            key = (sounding.transmitter, sounding.receiver, sounding.distance_m)
+            places.setdefault(key, []).append(sounding)
+    heard = [group for group in places.values() if all(s.detected for s in group)]
+    distance_m = np.array([group[0].distance_m for group in heard], float)
+    if len(set(distance_m.tolist())) < LEAST_DISTANCES:
+        return None
+    loss_db = np.array([-10.0 * math.log10(np.mean([s.mean_gain for s in group])) for group in heard])
+    design = np.column_stack([np.ones(len(distance_m)), 10.0 * np.log10(distance_m)])
+    solution, *_ = np.linalg.lstsq(design, loss_db, rcond=None)
+    residual = loss_db - design @ solution
+    freedom = max(len(heard) - 2, 1)
+    variance = float(residual @ residual) / freedom
+    # By how places lie around the law, or by how sure their means are, whichever is more.
+    inverse = np.linalg.inv(design.T @ design)
+    own = np.array([_mean_error_db(group) for group in heard])
+    carried = inverse @ design.T
+    spread = np.sqrt(np.maximum(np.diag(inverse) * variance, np.diag((carried * own**2) @ carried.T)))
+    total = float(np.sum((loss_db - loss_db.mean()) ** 2))
+    return PathLossFit(
+        exponent=Quantity(float(solution[1]), float(spread[1])),
+        loss_1m_db=Quantity(float(solution[0]), float(spread[0])),
+        shadowing_db=math.sqrt(variance), r_squared=1.0 - float(residual @ residual) / total if total > 0.0 else 0.0,
+        distance_m=distance_m.tolist(), loss_db=loss_db.tolist(),
+    )  # fmt: skip
+
+
+def _mean_error_db(group: Sequence[Sounding]) -> float:
+    """Standard deviation of a place's mean power, dB, from how its soundings scatter."""
+    gain = np.array([s.mean_gain for s in group])
+    if len(gain) < 2:
+        return 0.0
+    independent = len(gain) / correlated_soundings(gain[:, None])
+    return DB_PER_NEPER * float(gain.std(ddof=1) / gain.mean()) / math.sqrt(independent)
