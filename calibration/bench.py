@@ -13,7 +13,6 @@ from calibration.tones import Tone, find_tone
 from protocol.errors import RadioError
 from radio.pluto.attributes import PHY, RECEIVE_GAIN, XO_CORRECTION, Attribute, number_of
 from radio.pluto.pluto import Pluto, SamplesLostError
-from radio.pluto.settings import Settings
 from radio.quantity import Quantity
 
 Samples = NDArray[np.complex64]
@@ -66,16 +65,16 @@ def receive(pluto: Pluto, n_samples: int = CAPTURE_SAMPLES) -> Samples:
 
 def start_tone(sender: Pluto, transmit_db: float, shift_hz: float = 0.0) -> None:
     """Send the tone until ``stop_transmitting``, at most ``AT_MOST_S``. Raises RadioError beyond the limits."""
-    settings = _settings(sender)
+    settings = sender.in_force
     sender.configure(replace(settings, transmit_gain_db=transmit_db, transmit_shift_hz=shift_hz))
     sender.transmit_cyclic(tone_samples(), AT_MOST_S)
 
 
 def set_receive_gain(receiver: Pluto, receive_db: float) -> None:
     """The receiver's gain alone, a transmission goes on. Raises RadioError."""
-    if _settings(receiver).receive_gain_db != receive_db:
+    if receiver.in_force.receive_gain_db != receive_db:
         receiver.write_attribute(RECEIVE_GAIN, receive_db)
-        receiver.settings = replace(_settings(receiver), receive_gain_db=receive_db)
+        receiver.settings = replace(receiver.in_force, receive_gain_db=receive_db)
 
 
 def hear_tone(
@@ -83,7 +82,7 @@ def hear_tone(
 ) -> Tone | None:
     """The tone in one capture, sent on a carrier ``shift_hz`` beside; None if it is not there."""
     set_receive_gain(receiver, receive_db)
-    settings = _settings(receiver)
+    settings = receiver.in_force
     rate_hz = settings.sample_rate_hz
     return find_tone(
         receive(receiver, n_samples), rate_hz, tone_hz(rate_hz) + shift_hz, reach_hz(settings.carrier_hz, rate_hz)
@@ -104,7 +103,7 @@ def find_receive_gain(receiver: Pluto, shift_hz: float = 0.0) -> float | None:
 def front_end(receiver: Pluto, receive_db: float, shift_hz: float) -> FrontEndLevels | None:
     """Images, carriers and DC in one capture of a tone sent ``shift_hz`` beside; None if it is not there."""
     set_receive_gain(receiver, receive_db)
-    settings = _settings(receiver)
+    settings = receiver.in_force
     rate_hz = settings.sample_rate_hz
     near_hz = min(reach_hz(settings.carrier_hz, rate_hz), 0.4 * shift_hz)
     return front_end_levels(receive(receiver), rate_hz, tone_hz(rate_hz), shift_hz, near_hz)
@@ -138,9 +137,3 @@ def _ends(pluto: Pluto, text: str) -> tuple[float, float]:
         return float(words[0]), float(words[2])
     except (IndexError, ValueError) as error:
         raise RadioError(f"{pluto.uri}: '{text}' is no range of an attribute; its firmware may be too old") from error
-
-
-def _settings(pluto: Pluto) -> Settings:
-    if pluto.settings is None:
-        raise RadioError(f"{pluto.uri}: is not configured yet")
-    return pluto.settings

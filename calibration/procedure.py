@@ -6,7 +6,7 @@ images and leaking carrier; then the base station's noise, and what a cable of k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from calibration import bench
@@ -68,6 +68,7 @@ class Plan:
 class Pair:
     """What was measured of one client."""
 
+    name: str
     client: Pluto
     before: CarrierOffset
     crystal: Crystal
@@ -86,8 +87,11 @@ class Outcome:
     """Carrier offset of each client as it was found, by serial number."""
 
 
-def calibrate(station: Pluto, clients: Sequence[Pluto], plan: Plan, tell: Tell) -> Outcome:
-    """Measure everything; ``tell`` hears each step. Raises RadioError, one line, if a radio is not heard."""
+def calibrate(station: Pluto, clients: Mapping[str, Pluto], plan: Plan, tell: Tell) -> Outcome:
+    """Measure everything; ``tell`` hears each step. Raises RadioError, one line, if a radio is not heard.
+
+    ``clients``: by what they are called.
+    """
     settings = Settings(
         carrier_hz=plan.carrier_hz,
         sample_rate_hz=plan.sample_rate_hz,
@@ -95,9 +99,9 @@ def calibrate(station: Pluto, clients: Sequence[Pluto], plan: Plan, tell: Tell) 
         receive_gain_db=RECEIVE_REFERENCE_DB,
         kernel_buffers=bench.KERNEL_BUFFERS,
     )
-    for pluto in (station, *clients):
+    for pluto in (station, *clients.values()):
         pluto.configure(settings)
-    pairs = [_measure_pair(station, client, plan, tell) for client in clients]
+    pairs = [_measure_pair(station, name, client, plan, tell) for name, client in clients.items()]
     gains = _joined([pair.tables.receive for pair in pairs])
     references = [] if plan.cable_db is None else [_reference(pair, gains, plan.cable_db) for pair in pairs]
     tell("noise of the base station")
@@ -122,7 +126,7 @@ def calibrate(station: Pluto, clients: Sequence[Pluto], plan: Plan, tell: Tell) 
 def measure_offset(station: Pluto, sender: Pluto, receive_db: float) -> CarrierOffset:
     """Carrier offset of ``sender``, whose tone is being sent, against the base station."""
     offsets = []
-    settings = _settings(station)
+    settings = station.in_force
     for _ in range(_CARRIER_CAPTURES):
         tone = bench.hear_tone(station, receive_db)
         if tone is None:
@@ -140,7 +144,7 @@ def correct_crystal(
     Raises RadioError if more than half a step and ``ALLOWED_HZ`` are left.
     """
     correction_hz = corrected_xo_hz(bench.xo_correction_hz(client), before.ppm.value)
-    client.configure(replace(_settings(client), xo_correction_hz=correction_hz))
+    client.configure(replace(client.in_force, xo_correction_hz=correction_hz))
     bench.start_tone(client, transmit_db)
     left = measure_offset(station, client, receive_db)
     allowed_hz = 0.5 * step_hz(left.carrier_hz, correction_hz) + ALLOWED_HZ
@@ -152,21 +156,21 @@ def correct_crystal(
     return Crystal(xo_correction_hz=correction_hz, left_ppm=left.ppm, reference=station.serial)
 
 
-def _measure_pair(station: Pluto, client: Pluto, plan: Plan, tell: Tell) -> Pair:
+def _measure_pair(station: Pluto, name: str, client: Pluto, plan: Plan, tell: Tell) -> Pair:
     """Everything of one client; its transmitter is off again afterwards, whatever happens."""
     try:
-        tell(f"{client.uri}: carrier offset")
+        tell(f"{name}: carrier offset")
         bench.start_tone(client, plan.transmit_gain_db)
         receive_db = bench.find_receive_gain(station)
         if receive_db is None:
             raise RadioError(_unheard(station, client))
         before = measure_offset(station, client, receive_db)
         crystal = correct_crystal(station, client, receive_db, before, plan.transmit_gain_db)
-        tell(f"{client.uri}: gain steps")
+        tell(f"{name}: gain steps")
         readings = _read_gains(station, client, receive_db, plan.transmit_gain_db)
         reference_db = min((r.receive_db for r in readings), key=lambda g: abs(g - RECEIVE_REFERENCE_DB))
         tables = fit_gains(readings, plan.transmit_gain_db, reference_db)
-        tell(f"{client.uri}: images and leaking carrier")
+        tell(f"{name}: images and leaking carrier")
         shift_hz = bench.SHIFT * plan.sample_rate_hz
         bench.start_tone(client, plan.transmit_gain_db, shift_hz)
         levels = bench.front_end(station, receive_db, shift_hz)
@@ -174,7 +178,7 @@ def _measure_pair(station: Pluto, client: Pluto, plan: Plan, tell: Tell) -> Pair
             raise RadioError(_unheard(station, client))
     finally:
         client.stop_transmitting()
-    return Pair(client, before, crystal, readings, tables, levels)
+    return Pair(name, client, before, crystal, readings, tables, levels)
 
 
 def _read_gains(station: Pluto, client: Pluto, receive_db: float, transmit_db: float) -> list[Reading]:
@@ -230,6 +234,7 @@ def _reference(pair: Pair, gains: list[Gain], cable_db: Quantity) -> CableRefere
     mean = sum(paths) / len(paths)
     scatter = max(LEAST_READING_DB, pair.tables.path_db.uncertainty, max(abs(path - mean) for path in paths))
     return CableReference(
+        name=pair.name,
         transmitter=pair.client.serial,
         attenuation_db=cable_db,
         offset_db=Quantity(mean, scatter).plus(cable_db),
@@ -303,12 +308,6 @@ def _file(
         receiver=receiver,
         references=list(references),
     )
-
-
-def _settings(pluto: Pluto) -> Settings:
-    if pluto.settings is None:
-        raise RadioError(f"{pluto.uri}: is not configured yet")
-    return pluto.settings
 
 
 def _unheard(station: Pluto, sender: Pluto) -> str:

@@ -80,6 +80,8 @@ class Receiver(_Table, frozen=True, kw_only=True):
 class CableReference(_Table, frozen=True, kw_only=True):
     """A cable of known attenuation between a transmitter and this receiver: what turns readings into channel gain."""
 
+    name: Annotated[str, Meta(max_length=200)]
+    """Of the client, or the URI, that the transmitter was called by."""
     transmitter: Serial
     attenuation_db: Quantity
     offset_db: Quantity

@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
 
     with open_plutos(desk) as plutos:
         _refuse_twins(plutos)
-        outcome = calibrate(plutos[0], plutos[1:], plan, lambda step: print(step, file=sys.stderr, flush=True))
+        clients = dict(list(zip(desk.uris, plutos, strict=True))[1:])
+        outcome = calibrate(plutos[0], clients, plan, lambda step: print(step, file=sys.stderr, flush=True))
     names = dict(zip((c.serial for c in (outcome.station, *outcome.clients)), desk.uris, strict=True))
     paths = [save(calibration, directory) for calibration in (outcome.station, *outcome.clients)]
     print(_document(outcome, names, paths) if args.json else _text(outcome, names, paths))

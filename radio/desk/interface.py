@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from radio.calibration_file import Calibration
+
 Samples = NDArray[np.complex64]
 
 
@@ -16,6 +18,10 @@ class ReceiveEnd(Protocol):
     @property
     def notes(self) -> list[str]:
         """What the user should know of the radio."""
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What was measured of it; None if nothing was."""
 
     def start(self) -> None:
         """Begin to stream; the first sample read was taken after this was called."""

@@ -1,14 +1,16 @@
 """Levels of radios on a desk: from digital to what they are at the antennas, and the path between them.
 
-Nominal levels of a Pluto, plausible to some dB; a calibration replaces them.
+Nominal levels of a Pluto, plausible to some dB; the cable reference of a calibration replaces them.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
-from protocol.configuration import RadioTable
+from protocol.configuration import Experiment, RadioTable
+from radio.calibration_file import Calibration, gain_at, load_for
 from radio.channel.levels import TX_PEAK_AMPLITUDE
 
 
@@ -26,3 +28,24 @@ def gain_offset_db(radio: RadioTable, transmitter: Levels, receiver: Levels) -> 
     """What to add to a gain between digital powers (full power is 1) to get the channel's power gain, dB."""
     full_power_dbm = transmitter.transmit_full_scale_dbm + radio.transmit_gain_db - 20.0 * math.log10(TX_PEAK_AMPLITUDE)
     return receiver.receive_full_scale_dbm - radio.receive_gain_db - full_power_dbm
+
+
+def measured_offsets_db(experiment: Experiment, receiver: Calibration | None) -> dict[str, float]:
+    """The same by client, for those whose cable to this receiver was measured (docs/calibration.md).
+
+    A client's own gain table counts if its file is here, too; at the gain it was calibrated with it changes nothing.
+    Raises DataError if that file is damaged or another Pluto's.
+    """
+    radio = experiment.radio
+    if receiver is None or receiver.receiver is None:
+        return {}
+    received_db = gain_at(receiver.receiver.gains, radio.receive_gain_db).value
+    offsets = {}
+    for member in experiment.clients.members:
+        reference = next((r for r in receiver.references if r.name in (member.name, member.uri)), None)
+        if reference is not None:
+            sender = load_for(reference.transmitter, radio.carrier_hz, Path(radio.calibration_dir))
+            gains = [] if sender is None or sender.transmitter is None else sender.transmitter.gains
+            sent_db = gain_at(gains, radio.transmit_gain_db).value - 20.0 * math.log10(TX_PEAK_AMPLITUDE)
+            offsets[member.name] = -sent_db - received_db - reference.offset_db.value
+    return offsets

@@ -78,6 +78,8 @@ class _End:
 class _Receiver(_End):
     """Implements ``radio.desk.interface.ReceiveEnd``."""
 
+    calibration = None
+
     def __init__(self, experiment: Experiment, uri: str) -> None:
         super().__init__(experiment, uri, sends=False)
         self._source = self._block()

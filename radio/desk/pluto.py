@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from protocol.configuration import Experiment
 from protocol.errors import RadioError
+from radio.calibration_file import Calibration
 from radio.desk.interface import Samples
+from radio.pluto.calibrated import calibrated
 from radio.pluto.pluto import Pluto
 from radio.pluto.settings import profile_limits, profile_settings
 
@@ -15,27 +18,40 @@ KERNEL_BUFFERS = 16
 """An eighth of a second at 2 Msps: how long this machine may look elsewhere."""
 
 
-def open_pluto(experiment: Experiment, uri: str) -> Pluto:
-    """A Pluto with settings and limits of the experiment's radio profile. Raises RadioError and MissingPartError."""
+def open_pluto(experiment: Experiment, uri: str) -> tuple[Pluto, Calibration | None]:
+    """A Pluto with settings and limits of the experiment's radio profile, and its calibration if it has one.
+
+    What speaks against the calibration is among its notes. Raises RadioError, MissingPartError, and DataError if the
+    calibration is damaged or another Pluto's.
+    """
     pluto = Pluto(uri, profile_limits(experiment.radio))
+    directory = experiment.radio.calibration_dir
     try:
-        pluto.configure(replace(profile_settings(experiment.radio), kernel_buffers=KERNEL_BUFFERS))
+        settings = replace(profile_settings(experiment.radio), kernel_buffers=KERNEL_BUFFERS)
+        found = calibrated(pluto, settings, Path(directory) if directory else None)
+        pluto.configure(found.settings)
     except BaseException:
         pluto.close()
         raise
-    return pluto
+    pluto.notes.extend(found.warnings)
+    return pluto, found.calibration
 
 
 class PlutoReceiver:
     """Implements ``radio.desk.interface.ReceiveEnd``."""
 
     def __init__(self, experiment: Experiment, uri: str) -> None:
-        self.pluto = open_pluto(experiment, uri)
+        self.pluto, self._calibration = open_pluto(experiment, uri)
 
     @property
     def notes(self) -> list[str]:
         """See ``ReceiveEnd``."""
         return self.pluto.notes
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """See ``ReceiveEnd``."""
+        return self._calibration
 
     def start(self) -> None:
         """See ``ReceiveEnd``."""
@@ -66,7 +82,7 @@ class PlutoTransmitter:
     """Implements ``radio.desk.interface.TransmitEnd``."""
 
     def __init__(self, experiment: Experiment, uri: str) -> None:
-        self.pluto = open_pluto(experiment, uri)
+        self.pluto, _ = open_pluto(experiment, uri)
 
     @property
     def notes(self) -> list[str]:

@@ -43,7 +43,8 @@ class DeskBaseStationRadio(ReceivingStation):
         return ArmCapture(window, list(bursts))
 
     def _physical(self, window: Window, report: BurstReport) -> BurstReport:
-        offset_db = gain_offset_db(self._experiment.radio, Levels(), Levels())
+        nominal_db = gain_offset_db(self._experiment.radio, Levels(), Levels())
+        offset_db = self._source.started.gain_offsets_db.get(report.client, nominal_db)
         return msgspec.structs.replace(
             report,
             gain_db=[gain + offset_db for gain in report.gain_db],

@@ -77,7 +77,7 @@ class ReceivingStation(ABC):
     @property
     def radio_address(self) -> str:
         """Where the source listens for client radios; empty for one that needs not be found."""
-        return self._source.radio_address
+        return self._source.started.radio_address
 
     def arm(self, window: Window, bursts: Sequence[Burst]) -> None:
         """See ``BaseStationRadio``."""

@@ -13,6 +13,7 @@ from radio.desk import open_receive_end
 from radio.desk.capture import Capture, Place, Samples
 from radio.desk.interface import ReceiveEnd
 from radio.desk.latency import DetectionWindow
+from radio.desk.levels import measured_offsets_db
 from radio.limits import experiment_numerology
 from radio.modem.layout import burst_air_samples
 from radio.processes.lifetime import run_child, start_failed
@@ -56,7 +57,13 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
         parent.send(start_failed(error))
         return
     try:
-        parent.send(Started())
+        offsets_db = measured_offsets_db(start.experiment, end.calibration)
+    except AirtuneError as error:
+        end.close()
+        parent.send(start_failed(error))
+        return
+    try:
+        parent.send(Started(gain_offsets_db=offsets_db))
         _CaptureLoop(start, end, parent, peers[0]).run()
     finally:
         end.close()

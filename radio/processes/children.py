@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from protocol.errors import AddressInUseError, AirtuneError, MissingPartError, RadioError
+from protocol.errors import AddressInUseError, AirtuneError, DataError, MissingPartError, RadioError
 from radio.processes.link import Link, LinkClosedError, LinkSilentError
 from radio.processes.messages import LinkMessage, Start, Started, StartFailed
 
@@ -19,6 +19,7 @@ _STDERR = 2
 _START_ERRORS: dict[str, type[AirtuneError]] = {
     "missing": MissingPartError,
     "address-in-use": AddressInUseError,
+    "data": DataError,
     "other": RadioError,
 }
 
@@ -40,7 +41,8 @@ class Child:
         """Run ``python -m radio.processes.<module>``; ``peers`` are its ends of links to other children."""
         self.name = name
         self._limit_s = limit_s
-        self.radio_address = ""
+        self.started = Started()
+        """What it said when it was ready; as if it had nothing to say before that."""
         self._started = False
         ours, theirs = socket.socketpair()
         descriptors = [theirs.fileno(), *(peer.fileno() for peer in peers)]
@@ -81,7 +83,7 @@ class Child:
             raise _START_ERRORS[message.cause](message.reason)
         if not isinstance(message, Started):
             raise RadioError(f"the {self.name} process does not start as agreed; report this")
-        self.radio_address = message.radio_address
+        self.started = message
         self._started = True
 
     def died(self) -> RadioError:

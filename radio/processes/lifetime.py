@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from protocol.errors import AddressInUseError, AirtuneError
+from protocol.errors import AddressInUseError, AirtuneError, DataError
 from radio.processes.link import Link, LinkClosedError
 from radio.processes.messages import Start, StartFailed
 
@@ -38,6 +38,8 @@ def run_child(work: Callable[[Link, list[Link], Start], None]) -> None:
 
 def start_failed(error: AirtuneError) -> StartFailed:
     """What a process says that cannot start because of ``error``."""
+    if isinstance(error, DataError):
+        return StartFailed("data", str(error))
     return StartFailed("address-in-use" if isinstance(error, AddressInUseError) else "other", str(error))
 
 

@@ -25,15 +25,17 @@ class Start(LinkMessage, frozen=True, tag="start"):
 
 
 class Started(LinkMessage, frozen=True, tag="started"):
-    """Child to parent: ready to work; the ether says where it listens."""
+    """Child to parent: ready to work; the ether says where it listens, a capture what was measured of its radio."""
 
     radio_address: str = ""
+    gain_offsets_db: dict[str, float] = field(default_factory=dict)
+    """By client: what turns gains between digital powers into the channel's, where that was calibrated."""
 
 
 class StartFailed(LinkMessage, frozen=True, tag="start-failed"):
     """Child to parent: cannot start, and why."""
 
-    cause: Literal["missing", "address-in-use", "other"]
+    cause: Literal["missing", "address-in-use", "data", "other"]
     reason: str
 
 

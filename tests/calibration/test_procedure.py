@@ -62,7 +62,9 @@ def test_one_calibration_finds_what_was_set(lab, carrier_hz):
     plutos, station, near, far = lab
     found_ppm = {near.serial: true_ppm(plutos, "near"), far.serial: true_ppm(plutos, "far")}
     told = []
-    outcome = calibrate(station, [near, far], plan(carrier_hz, full_scale_dbm=NOMINAL_FULL_SCALE_DBM), told.append)
+    outcome = calibrate(
+        station, {"near": near, "far": far}, plan(carrier_hz, full_scale_dbm=NOMINAL_FULL_SCALE_DBM), told.append
+    )
 
     for client, name, calibration in zip((near, far), ("near", "far"), outcome.clients, strict=True):
         assert outcome.before[client.serial].ppm.value == pytest.approx(found_ppm[client.serial], abs=0.002)
@@ -100,18 +102,18 @@ def is_silent(plutos, name):
 def test_the_noise_figure_is_as_good_as_the_power_that_is_known(lab):
     _, station, near, far = lab
     # At -20 dB the true transmit gain is 0.3 dB above its setting: full scale, by definition there, is 7.3 dBm.
-    known = calibrate(station, [near], plan(full_scale_dbm=Quantity(7.3, 0.2)), lambda _: None).station.receiver
+    known = calibrate(station, {"near": near}, plan(full_scale_dbm=Quantity(7.3, 0.2)), lambda _: None).station.receiver
     assert known.noise_figure_db.value == pytest.approx(6.0, abs=0.5)
     assert known.noise_figure_db.uncertainty < 0.5
     assert known.full_scale_dbm.value == pytest.approx(-gain_error_db(RECEIVE_ERRORS_DB, 40.0), abs=0.2)
-    unknown = calibrate(station, [far], plan(cable_db=None), lambda _: None).station
+    unknown = calibrate(station, {"far": far}, plan(cable_db=None), lambda _: None).station
     assert (unknown.receiver.noise_figure_db, unknown.receiver.full_scale_dbm, unknown.references) == (None, None, [])
 
 
 def test_the_cable_turns_readings_into_channel_gain_as_sure_as_it_says(lab):
     """Calibrated on the cable, used on paths of other losses, at settings that were not measured."""
     plutos, station, near, _ = lab
-    outcome = calibrate(station, [near], plan(), lambda _: None)
+    outcome = calibrate(station, {"near": near}, plan(), lambda _: None)
     errors = []
     for loss_db, transmit_db, receive_db in ((62.0, -25.0, 55.0), (71.5, -20.0, 68.0), (45.0, -52.5, 63.0)):
         plutos.control(SetLink(between=["near", "bs"], loss_db=loss_db))
@@ -129,7 +131,7 @@ def test_a_client_that_is_not_heard_is_named_and_left_silent(lab):
     plutos, station, near, far = lab
     plutos.control(DeadLo(radio="far", side="transmit"))
     with pytest.raises(RadioError, match=rf"{far.uri}: its tone is not heard at {station.uri}; is its transmitter"):
-        calibrate(station, [near, far], plan(), lambda _: None)
+        calibrate(station, {"near": near, "far": far}, plan(), lambda _: None)
     assert is_silent(plutos, "far")
 
 

@@ -156,6 +156,7 @@ class DeskLab(RadioLab):
         desk = {
             "uri": self.plutos.uri("bs"), "receive_gain_db": DESK_RECEIVE_GAIN_DB,
             "transmit_gain_db": DESK_TRANSMIT_GAIN_DB, "max_duty": 1.0,
+            "calibration_dir": "",
         }  # fmt: skip
         try:
             super().__init__(lab_experiment((), driver, radio=desk, clients={"members": members}))

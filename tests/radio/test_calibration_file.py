@@ -47,7 +47,7 @@ STATION = calibration(
     ),
     references=[
         CableReference(
-            transmitter="1044aa", attenuation_db=Quantity(50.0, 0.3), offset_db=Quantity(7.2, 0.3),
+            name="edge-1", transmitter="1044aa", attenuation_db=Quantity(50.0, 0.3), offset_db=Quantity(7.2, 0.3),
             date=now_utc().isoformat(),
         )
     ],
