@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from radio.desk.levels import Levels, gain_offset_db
 from radio.drivers.receiving import ReceivingStation
 from radio.processes.messages import ArmCapture, EveryoneSent, LinkMessage
 
+SURPRISE_DB = 10.0
+"""By how much a gain may exceed the cable's: levels are nominal without a calibration."""
+
 
 class DeskBaseStationRadio(ReceivingStation):
     """Implements ``radio.interface.BaseStationRadio``; for one thread at a time."""
@@ -21,6 +25,7 @@ class DeskBaseStationRadio(ReceivingStation):
         """As ``ReceivingStation``. Raises RadioError if the radio does not answer, with the cause."""
         super().__init__(experiment, "capture", iq_directory)
         self._told_sent = False
+        self._doubted: set[str] = set()
 
     @property
     def radio_address(self) -> str:
@@ -37,7 +42,24 @@ class DeskBaseStationRadio(ReceivingStation):
         if not self._told_sent and self._window is not None:
             self._source.send(EveryoneSent())
             self._told_sent = True
-        return super().collect(timeout_s)
+        report = super().collect(timeout_s)
+        return msgspec.structs.replace(report, warnings=[*report.warnings, *self._doubts(report)])
+
+    def _doubts(self, report: WindowReport) -> list[str]:
+        """Clients that arrive with more than the cable should let through, each said once."""
+        radio = self._experiment.radio
+        if radio.connection != "cable":
+            return []
+        loud = []
+        for burst in report.bursts:
+            gain_db = max(burst.gain_db, default=-math.inf)
+            if gain_db > SURPRISE_DB - radio.cable_attenuation_db and burst.client not in self._doubted:
+                self._doubted.add(burst.client)
+                loud.append(
+                    f"client '{burst.client}' arrives with {gain_db:.0f} dB, but radio.cable_attenuation_db is "
+                    f"{radio.cable_attenuation_db:g}: check the attenuators before a receiver is damaged"
+                )
+        return loud
 
     def _order(self, window: Window, bursts: Sequence[Burst]) -> LinkMessage:
         return ArmCapture(window, list(bursts))

@@ -17,8 +17,8 @@ from radio.pluto.libraries import load_libraries
 from radio.pluto.safety import transmitter_off, what_is_on
 
 TIMEOUT_S = 5.0
-RECONNECT_WAITS_S = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
-"""Before each try to find a Pluto again: a restarted one needs some seconds."""
+RECONNECT_WAITS_S = (0.0, 0.2, 0.5, 1.0, 2.0)
+"""Before each try to find a Pluto again; one that restarts needs half a minute, until a later round."""
 
 
 class Connection:
