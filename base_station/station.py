@@ -37,6 +37,7 @@ from protocol.folding import split_folded
 from protocol.keys import StationKeys
 from protocol.messages import Finish, Welcome
 from protocol.random_streams import derive_seed
+from radio.channel.replay import replay_sha256
 from radio.drivers import open_base_station_radio
 from radio.interface import BaseStationRadio
 from radio.limits import experiment_numerology
@@ -103,6 +104,9 @@ def _open_store(
         if store.manifest["partition_sha256"] != partition.sha256:
             store.close()
             raise RunError(f"{run_dir}: the data or their split changed since the run was started")
+        if store.manifest.get("replay_sha256") != replay_sha256(experiment):
+            store.close()
+            raise RunError(f"{run_dir}: {experiment.channel.replay_file} changed since the run was started")
         return store
     classes, seed = len(dataset.class_names), experiment.experiment.seed
     manifest = {
@@ -115,6 +119,7 @@ def _open_store(
         "texts": {"train": len(dataset.train), "validation": len(dataset.validation), "test": len(dataset.test)},
         "device": msgspec.to_builtins(device()),
         "downlink": "ip",
+        "replay_sha256": replay_sha256(experiment),
     }
     return RunStore.create(run_dir, experiment, manifest)
 

@@ -237,8 +237,11 @@ class RadioTable(Table, frozen=True, kw_only=True):
 class ChannelTable(Table, frozen=True, kw_only=True):
     """``[channel]``: the simulated medium."""
 
-    model: Literal["awgn", "rayleigh", "rician", "tdl-a", "tdl-b", "tdl-c"] = "rayleigh"
-    """One fade per client and round: flat (``rayleigh``, ``rician``) or a delay profile of 3GPP TS 38.901."""
+    model: Literal["awgn", "rayleigh", "rician", "tdl-a", "tdl-b", "tdl-c", "replay"] = "rayleigh"
+    """One fade per client and round: flat (``rayleigh``, ``rician``), a delay profile of 3GPP TS 38.901, or
+    ``replay``: what a campaign measured."""
+    replay_file: str | None = None
+    """Of ``replay``: what ``airtune campaign replay`` wrote."""
     delay_spread_s: Positive = 300e-9
     """RMS delay spread of the ``tdl`` models."""
     rician_k_db: Annotated[float, Meta(ge=-40.0, le=60.0)] = 10.0

@@ -177,16 +177,25 @@ def _literal_values(key: str) -> tuple[Any, ...]:
 def _check_consistency(experiment: Experiment, origin: str) -> None:
     names = [m.name for m in experiment.clients.members]
     hardware = experiment.radio.driver in HARDWARE_DRIVERS
+    measured = experiment.channel.model == "replay"
     for name in names:
         if names.count(name) > 1:
             raise ConfigurationError(f"{origin}: clients.members: two clients are called '{name}'")
         if name == "base-station":
             raise ConfigurationError(f"{origin}: clients.members: 'base-station' is not a client's name")
     for member in experiment.clients.members:
-        if (member.distance_m is None) == (member.mean_snr_db is None) and not hardware:
+        both = member.distance_m is not None and member.mean_snr_db is not None
+        neither = member.distance_m is None and member.mean_snr_db is None
+        if (both and not hardware) or (neither and not hardware and not measured):
             raise ConfigurationError(
                 f"{origin}: client '{member.name}' needs exactly one of distance_m and mean_snr_db"
             )
+    if measured != (experiment.channel.replay_file is not None):
+        raise ConfigurationError(f'{origin}: channel.model = "replay" and channel.replay_file belong together')
+    if measured and experiment.channel.doppler_hz > 0.0:
+        raise ConfigurationError(
+            f"{origin}: channel.doppler_hz: a replayed channel moves as it was measured; leave it out"
+        )
     if fault := _hardware_fault(experiment):
         raise ConfigurationError(f"{origin}: {fault}")
     model, data = experiment.model, experiment.data

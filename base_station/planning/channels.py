@@ -21,7 +21,7 @@ from radio.rates import LinkRule
 from radio.soundings import SILENT_WINDOW_SAMPLES
 
 FIRST_ROUND = 1_000_000
-"""Rounds of the plan are numbered from here: their channels are not those of the run (ours)."""
+"""Rounds of the plan are numbered from here: their channels are not those of the run, unless it replays (ours)."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,11 @@ class DrawnRound:
     """Silent window and soundings, model time."""
 
 
-def draw_rounds(experiment: Experiment, count: int) -> list[DrawnRound]:
-    """``count`` rounds of the experiment's channel, link adaptation at its first offset. Raises DataError."""
+def draw_rounds(experiment: Experiment, count: int, first: int = FIRST_ROUND) -> list[DrawnRound]:
+    """``count`` rounds of the experiment's channel from ``first`` on, link adaptation at its first offset.
+
+    Raises DataError.
+    """
     radio, numerology = experiment.radio, experiment_numerology(experiment)
     block_bytes = BLOCK_FORMATS[radio.codec].block_bytes
     share = payload_share(radio.fragment_bytes, block_bytes)
@@ -48,7 +51,7 @@ def draw_rounds(experiment: Experiment, count: int) -> list[DrawnRound]:
                              radio.jitter_samples)  # fmt: skip
     sounding_s = (SILENT_WINDOW_SAMPLES + len(names) * samples) / numerology.sample_rate_hz
     rounds = []
-    for index in range(FIRST_ROUND, FIRST_ROUND + count):
+    for index in range(first, first + count):
         channels = {}
         for place, name in enumerate(names):
             offset_hz = 1e-6 * draws.offset_ppm(experiment, name) * radio.carrier_hz

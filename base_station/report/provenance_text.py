@@ -15,6 +15,7 @@ _CHANNELS = {
     "awgn": "white noise, no fading",
     "rayleigh": "one flat Rayleigh fade per client and round",
     "rician": "one flat Rician fade per client and round",
+    "replay": "replay of a measurement campaign, one sounding per client and round",
     "tdl-a": "TDL-A (TS 38.901), one realisation per client and round",
     "tdl-b": "TDL-B (TS 38.901), one realisation per client and round",
     "tdl-c": "TDL-C (TS 38.901), one realisation per client and round",

@@ -12,6 +12,7 @@ from base_station.report.run_data import RunData
 from base_station.report.tsfa_figures import BIT_KINDS, bit_parts
 from base_station.store.language import models_language, perplexity
 from base_station.store.records import BurstRecord, ClientRoundRecord
+from protocol.configuration import ClientTable
 
 DASH = "–"
 
@@ -127,7 +128,7 @@ def clients_table(data: RunData) -> PrintedTable:
         sent, failed = sum(c.blocks_sent for c in records), sum(c.blocks_failed for c in records)
         rows.append([
             member.name,
-            f"{member.distance_m:g} m" if member.distance_m is not None else f"{member.mean_snr_db:g} dB set",
+            _place(member),
             number(max((c.samples for c in records), default=None), 0),
             number(total["mean_snr_db"], 1, "dB"), number(total["mean_gain_db"], 1, "dB"), number(_mean(evm), 1, "dB"),
             number(sum(c.airtime_s for c in records), 2, "s"),
@@ -139,6 +140,13 @@ def clients_table(data: RunData) -> PrintedTable:
             ", ".join(f"{count} {state}" for state, count in Counter(c.state for c in records).items()) or DASH,
         ])  # fmt: skip
     return PrintedTable(columns, rows, True)
+
+
+def _place(member: ClientTable) -> str:
+    """Where a client is, as far as its experiment says."""
+    if member.distance_m is not None:
+        return f"{member.distance_m:g} m"
+    return f"{member.mean_snr_db:g} dB set" if member.mean_snr_db is not None else DASH
 
 
 def last_bursts_table(data: RunData) -> PrintedTable:

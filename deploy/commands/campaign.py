@@ -6,7 +6,7 @@ import argparse
 import importlib
 from typing import Any
 
-_ACTIONS = ("run", "show")
+_ACTIONS = ("run", "show", "replay")
 _EXAMPLE = """\
 example: airtune campaign run examples/campaign.toml
          airtune campaign show campaigns/corridor

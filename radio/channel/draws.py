@@ -14,6 +14,7 @@ from protocol.configuration import Experiment
 from protocol.random_streams import random_stream
 from radio.channel.fading import FadingModel, Taps, draw_moving_taps, draw_taps
 from radio.channel.impairments import RadioPhases, draw_phases
+from radio.channel.replay import experiment_replay
 
 BASE_STATION = "base-station"
 """Key of the base station's crystal and hardware; a receiver unless ``channel.receiver`` says otherwise."""
@@ -45,11 +46,22 @@ def fading_model(experiment: Experiment) -> FadingModel:
     return FadingModel(channel.model, channel.delay_spread_s, channel.rician_k_db, channel.minimum_fade_db)
 
 
+def check_channel(experiment: Experiment) -> None:
+    """Raise ConfigurationError or DataError if there can be no fades as ``[channel]`` says."""
+    if experiment.channel.model == "replay":
+        experiment_replay(experiment).check(experiment)
+    else:
+        fading_model(experiment)
+
+
 def taps(experiment: Experiment, round_index: int, client: str) -> Taps:
     """The client's channel in a round, mean power 1 (before the cut of deep Rayleigh fades), path loss apart.
 
-    With Doppler it is the client's one moving channel at the round's nominal time.
+    With Doppler it is the client's one moving channel at the round's nominal time. A replayed one is as it was
+    measured.
     """
+    if experiment.channel.model == "replay":
+        return experiment_replay(experiment).taps(client, round_index)
     seed, doppler_hz = experiment.experiment.seed, experiment.channel.doppler_hz
     path = path_name(experiment, client)
     if doppler_hz == 0.0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from protocol.configuration import ClientTable, Experiment
+from radio.channel.replay import experiment_replay
 from radio.numerology import numerology_at
 
 RX_FULL_SCALE_DBM = -30.0
@@ -29,10 +30,12 @@ def noise_dbm(experiment: Experiment, bandwidth_hz: float) -> float:
 def path_gain_db(experiment: Experiment, member: ClientTable) -> float:
     """Mean channel power gain of a client (received over transmitted power, negative), dB.
 
-    From the distance by the log-distance law, or set so that ``mean_snr_db`` is the mean reference SNR;
-    ``channel.attenuation_db`` comes on top in both cases.
+    Set so that ``mean_snr_db`` is the mean reference SNR, else as it was measured (``replay``), else from the distance
+    by the log-distance law; ``channel.attenuation_db`` comes on top in all cases.
     """
     channel = experiment.channel
+    if channel.model == "replay" and member.mean_snr_db is None:
+        return experiment_replay(experiment).gain_db(member.name) - channel.attenuation_db
     if member.distance_m is not None:
         loss_db = channel.path_loss_1m_db + 10.0 * channel.path_loss_exponent * math.log10(member.distance_m)
         return -loss_db - channel.attenuation_db

@@ -33,8 +33,8 @@ _PHASOR_BLOCK = 1024
 
 
 def check_medium(experiment: Experiment) -> None:
-    """Raise ConfigurationError if the medium cannot be as ``[channel]`` says at this sample rate."""
-    draws.fading_model(experiment)
+    """Raise ConfigurationError or DataError if the medium cannot be as ``[channel]`` says at this sample rate."""
+    draws.check_channel(experiment)
     channel, rb_total = experiment.channel, numerology_at(experiment.radio.sample_rate_hz).rb_total
     if channel.jammer_rb is not None and channel.jammer_rb + channel.jammer_rb_count > rb_total:
         raise ConfigurationError(
