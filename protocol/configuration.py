@@ -138,7 +138,8 @@ class SoftTable(Table, frozen=True, kw_only=True):
     compression: Compression = "soft"
     """What of an update is sent under a bit budget (docs/algorithms.md, section 6)."""
     orthogonality_weight: NonNegative = 0.01
-    importance: Literal["update-energy", "product-norm", "taylor"] = "update-energy"
+    importance: Literal["update-energy", "product-norm", "taylor"] = "taylor"
+    """What ``soft`` ranks components by, per bit."""
     quant_bits: Literal[4, 8, 16, 32] = 8
     residual: Literal["on", "off"] = "on"
     residual_decay: Fraction = 1.0
