@@ -32,7 +32,6 @@ CRYSTALS_PPM = 60.0
 """Two crystals are taken to be no further apart."""
 WANTED_DBFS = -15.0
 """Level at which a tone is measured."""
-CLIPPING_DBFS = -6.0
 AT_MOST_S = 8.0
 """After so long a tone ends by itself; all of it counts as airtime."""
 _SHORT_SAMPLES = 1 << 14

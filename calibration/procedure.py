@@ -14,7 +14,6 @@ from calibration.carrier import CarrierOffset, corrected_xo_hz, offset_of_tone, 
 from calibration.gains import LEAST_READING_DB, GainTables, Reading, fit_gains
 from calibration.levels import FrontEndLevels
 from calibration.noise import noise_density, noise_figure_db
-from calibration.tones import Tone
 from protocol.errors import RadioError
 from radio.calibration_file import (
     CableReference,
@@ -197,15 +196,11 @@ def _read_gains(station: Pluto, client: Pluto, receive_db: float, transmit_db: f
         bench.start_tone(client, transmit_db)
         for gain_db in usable:
             tone = bench.hear_tone(station, gain_db, _GAIN_SAMPLES)
-            if tone is not None and _is_good(tone):
+            if tone is not None and tone.level_dbfs.uncertainty < _UNSURE_DB:
                 readings.append(Reading(transmit_db, gain_db, bench.level_over_sent(tone)))
         transmit_db -= GAIN_STEP_DB
         receive_db += GAIN_STEP_DB
     return readings
-
-
-def _is_good(tone: Tone) -> bool:
-    return tone.level_dbfs.value < bench.CLIPPING_DBFS and tone.level_dbfs.uncertainty < _UNSURE_DB
 
 
 def _steps(low_db: float, high_db: float, through_db: float) -> list[float]:

@@ -73,6 +73,17 @@ def test_a_level_below_the_noise_says_that_it_is_unsure():
     )
 
 
+def test_the_noise_in_a_level_s_bin_is_taken_off():
+    rng = random_stream(10, "biased level")
+    noise_power = 1e-4 * 4096 / 2.0 / 10.0**0.4  # about 4 dB below the tone in one bin of the window
+    powers = [
+        10
+        ** (level_at(as_samples(tone(4096, 2.5e5, -40.0) + noise(rng, 4096, noise_power)), RATE_HZ, 2.5e5).value / 10)
+        for _ in range(400)
+    ]
+    assert 10 * np.log10(np.mean(powers)) == pytest.approx(-40.0, abs=0.6)
+
+
 def test_the_offset_of_a_tone_counts_the_receiver_s_own_clock():
     """Carrier 2.4 GHz, tone at 100 kHz; the sender's crystal 20 ppm fast, the receiver's 3 ppm slow."""
     ratio = (1 + 20e-6) / (1 - 3e-6)
@@ -101,7 +112,7 @@ def test_the_noise_floor_does_not_count_carriers_and_a_dc_offset():
     rng = random_stream(5, "floor")
     errors = []
     for _ in range(200):
-        samples = noise(rng, 1 << 15, 1e-5) + tone(1 << 15, 4.4e5, -20.0) + 0.05
+        samples = noise(rng, 1 << 13, 1e-5) + tone(1 << 13, 4.4e5, -20.0) + 0.05
         seen = noise_density(as_samples(samples), RATE_HZ)
         errors.append((seen.value - 10 * np.log10(1e-5 / RATE_HZ)) / seen.uncertainty)
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(1.0, abs=0.35)
@@ -159,6 +170,7 @@ def test_a_model_that_does_not_fit_is_less_sure_of_its_gains():
 @pytest.mark.parametrize("lost", [1, 5000, 70_000])
 def test_a_gap_in_a_counted_stream_is_found_and_measured(lost):
     pattern = counted_pattern()
+    assert (pattern.view(np.float32)[:100] * 2048 % 1 == 0.5).all()  # rounding either way keeps the code
     received = np.roll(np.concatenate([pattern, pattern]), -LONGEST_PATTERN // 3)[:300_000]
     codes = np.floor(received.view(np.float32) * 2048).astype(np.float32) / 2048
     whole = count_pattern(codes.view(np.complex64))
