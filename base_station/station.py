@@ -73,7 +73,9 @@ def run_base_station(
         radio = open_base_station_radio(experiment, iq_directory)
         stack.callback(radio.close)
         evaluator = StationEvaluator(experiment, dataset, partition)
-        store = stack.enter_context(_open_store(experiment, run_dir, resume, dataset, partition, device))
+        store = stack.enter_context(
+            _open_store(experiment, run_dir, resume, dataset, partition, device, radio.identity)
+        )
         if store.fact("finished") is not None:
             progress.finished(f"this run is complete; its report is {write_report(store.directory)}")
             return dict(store.fact("summary"))
@@ -94,7 +96,7 @@ def run_base_station(
 
 def _open_store(
     experiment: Experiment, run_dir: Path, resume: bool, dataset: Dataset, partition: Partition,
-    device: Callable[[], DeviceProfile],
+    device: Callable[[], DeviceProfile], radio: dict[str, str],
 ) -> RunStore:  # fmt: skip
     if resume:
         store = RunStore.resume(run_dir)
@@ -118,6 +120,7 @@ def _open_store(
         "class_histogram": {n: h.tolist() for n, h in partition.histogram(dataset.train.labels, classes).items()},
         "texts": {"train": len(dataset.train), "validation": len(dataset.validation), "test": len(dataset.test)},
         "device": msgspec.to_builtins(device()),
+        "radio": radio,
         "downlink": "ip",
         "replay_sha256": replay_sha256(experiment),
     }

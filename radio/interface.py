@@ -21,6 +21,10 @@ class BaseStationRadio(Protocol):
     def radio_address(self) -> str:
         """Where client radios find the medium; empty where the medium is the air."""
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """Which radio it is, for the run's manifest: serial number, firmware, calibration; empty for one simulated."""
+
     def arm(self, window: Window, bursts: Sequence[Burst]) -> None:
         """Start receiving ``window``; returns once samples are being taken.
 

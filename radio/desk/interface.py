@@ -23,6 +23,10 @@ class ReceiveEnd(Protocol):
     def calibration(self) -> Calibration | None:
         """What was measured of it; None if nothing was."""
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """Which radio it is: what tells it from others, and the date of its calibration."""
+
     def start(self) -> None:
         """Begin to stream; the first sample read was taken after this was called."""
 

@@ -82,6 +82,7 @@ class _Receiver(_End):
 
     def __init__(self, experiment: Experiment, uri: str) -> None:
         super().__init__(experiment, uri, sends=False)
+        self.identity = {"uri": uri}
         self._source = self._block()
         self._stream: StreamOut | None = None
         self._graph: gr.top_block | None = None

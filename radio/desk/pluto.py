@@ -53,6 +53,13 @@ class PlutoReceiver:
         """See ``ReceiveEnd``."""
         return self._calibration
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """See ``ReceiveEnd``."""
+        date = "none" if self._calibration is None else self._calibration.date
+        pluto = self.pluto
+        return {"uri": pluto.uri, "serial": pluto.serial, "firmware": pluto.firmware, "calibration": date}
+
     def start(self) -> None:
         """See ``ReceiveEnd``."""
         self.pluto.start_receiving(BUFFER_SAMPLES)

@@ -75,6 +75,11 @@ class AbstractBaseStationRadio:
         """Where client radios hand over their bursts."""
         return self._address
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """See ``BaseStationRadio``."""
+        return {}
+
     def arm(self, window: Window, bursts: Sequence[Burst]) -> None:
         """See ``BaseStationRadio``."""
         self._check_open()

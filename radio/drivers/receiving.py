@@ -79,6 +79,11 @@ class ReceivingStation(ABC):
         """Where the source listens for client radios; empty for one that needs not be found."""
         return self._source.started.radio_address
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """See ``BaseStationRadio``."""
+        return self._source.started.identity
+
     def arm(self, window: Window, bursts: Sequence[Burst]) -> None:
         """See ``BaseStationRadio``."""
         self._check_open()

@@ -63,7 +63,7 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
         parent.send(start_failed(error))
         return
     try:
-        parent.send(Started(gain_offsets_db=offsets_db))
+        parent.send(Started(gain_offsets_db=offsets_db, identity=end.identity))
         _CaptureLoop(start, end, parent, peers[0]).run()
     finally:
         end.close()

@@ -30,6 +30,8 @@ class Started(LinkMessage, frozen=True, tag="started"):
     radio_address: str = ""
     gain_offsets_db: dict[str, float] = field(default_factory=dict)
     """By client: what turns gains between digital powers into the channel's, where that was calibrated."""
+    identity: dict[str, str] = field(default_factory=dict)
+    """Which radio it is."""
 
 
 class StartFailed(LinkMessage, frozen=True, tag="start-failed"):

@@ -98,11 +98,14 @@ def test_a_calibration_of_another_pluto_is_refused_before_anything_is_received(d
 
 
 def test_what_speaks_against_a_calibration_is_among_the_first_window_s_warnings(desk):
-    _, experiment, directory, serial = desk
+    plutos, experiment, directory, serial = desk
     station = load_for(serial["bs"], 2.4e9, directory)
     save(msgspec.structs.replace(station, temperature_c=10.0), directory)
     lab = RadioLab(experiment)
     try:
+        assert lab.base_station.identity == {
+            "uri": plutos.uri("bs"), "serial": serial["bs"], "firmware": "v0.38", "calibration": station.date
+        }  # fmt: skip
         report, _ = lab.hear("silent")
     finally:
         lab.close()
