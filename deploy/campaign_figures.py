@@ -129,7 +129,7 @@ def _distributions(drawn: Drawn) -> Picture:
     fading, sinr, spreads = canvas.axes
     for series, summary, name in zip(drawn.series, drawn.summary.links, drawn.names, strict=True):
         look = drawn.styles[name]
-        power = np.sort(fading_samples(series))
+        power = np.sort(fading_samples(series.still()))
         fading.plot(10.0 * np.log10(power), _shares(power), color=look.colour, drawstyle="steps-post")
         if summary.fading:
             smooth = np.geomspace(max(power[0], 1e-4), power[-1], 80)
@@ -176,11 +176,12 @@ def _motion(drawn: Drawn) -> Picture | None:
     any_drawn = False
     for series, summary, name in zip(drawn.series, drawn.summary.links, drawn.names, strict=True):
         look = drawn.styles[name]
-        frequency_hz, density = fading_spectrum(series)
+        still = series.still()
+        frequency_hz, density = fading_spectrum(still)
         if not len(frequency_hz):
             continue
         any_drawn = True
-        seen = time_correlation(series)
+        seen = time_correlation(still)
         correlation.plot(seen.lag_s, seen.values, color=look.colour, linestyle=look.dash, linewidth=1.2, label=name)
         spectrum.plot(frequency_hz[1:], density[1:], color=look.colour, linestyle=look.dash, linewidth=1.2)
         if summary.doppler_hz is not None:

@@ -6,6 +6,7 @@ around (Clarke) the correlation of powers is J0 squared, and its spectrum reache
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -22,10 +23,14 @@ SEGMENTS = 8
 """Stretches of a series left out in turn (jackknife)."""
 FREQUENCIES = 600
 """Tried up to half a turn per interval."""
-SIGNIFICANT = 3.0
-"""Standard deviations of chance by which successive soundings must be alike."""
+FALLEN = 0.3
+"""Correlation, relative to the variance, that ends the first lobe; lags up to twice as long are fitted."""
 MOST_K = 1.0
 """A constant path stronger than this beats with the scattered waves at frequencies that its direction decides."""
+LEAST_LEVEL = 0.7
+"""Of the variance that is fading: the rest is noise. Left free, a high frequency would pass for a low one."""
+FADES_ERROR = 0.4
+"""Relative error of a series one cycle long at least; it falls with the root of the cycles (simulated; ours)."""
 EVEN = 0.02
 """Intervals may differ by this share of the usual one."""
 
@@ -77,17 +82,26 @@ def doppler(series: LinkSeries, k: Quantity | None) -> Motion:
     deviation = _deviation(power)
     sums, pairs = _lagged(deviation)
     correlation = sums.sum(axis=0) / pairs
-    if correlation[0] < SIGNIFICANT * float(np.mean(deviation**2)) / np.sqrt(len(power)):
-        return Motion(None, f"successive soundings are independent: above {0.25 / interval_s:.3g} Hz, or redrawn")
+    variance = float(np.mean(deviation**2))
+    fallen = np.flatnonzero(correlation < FALLEN * variance)
+    first = int(fallen[0]) + 1 if len(fallen) else len(pairs)
+    if first == 1:
+        return Motion(None, f"successive soundings fade independently: above {0.2 / interval_s:.3g} Hz, or redrawn")
+    # Later lags are mostly chance.
+    sums, pairs = sums[:, : 2 * first], pairs[: 2 * first]
+    correlation = correlation[: 2 * first]
     if k is not None and k.value - 2.0 * k.uncertainty > MOST_K:
         return Motion(None, "it moves, but a constant path stronger than the rest hides how fast")
-    found = _fitted_hz(correlation, pairs, interval_s)
-    if found * interval_s * len(power) < 0.5:
-        return Motion(None, f"nothing moved by half a wave: below {0.5 / (interval_s * len(power)):.2g} Hz")
-    left_out = [_fitted_hz((sums.sum(axis=0) - part) / pairs, pairs, interval_s, found) for part in _segments(sums)]
+    found = _fitted_hz(correlation, pairs, variance, interval_s)
+    cycles = found * interval_s * len(power)
+    if cycles < 1.0:
+        return Motion(None, f"nothing moved by a wave: below {1.0 / (interval_s * len(power)):.2g} Hz")
+    left_out = [
+        _fitted_hz((sums.sum(axis=0) - part) / pairs, pairs, variance, interval_s, found) for part in _segments(sums)
+    ]
     spread = float(np.sqrt((SEGMENTS - 1) * np.mean((np.array(left_out) - np.mean(left_out)) ** 2)))
-    step_hz = 0.5 / interval_s / FREQUENCIES
-    return Motion(Quantity(found, max(spread, step_hz)), "of waves from all around")
+    least = found * FADES_ERROR / math.sqrt(cycles)
+    return Motion(Quantity(found, max(spread, least)), "of waves from all around")
 
 
 def fading_spectrum(series: LinkSeries) -> tuple[Array, Array]:
@@ -131,8 +145,10 @@ def _segments(sums: Array) -> list[Array]:
     return [(part - total / SEGMENTS) * SEGMENTS / (SEGMENTS - 1) for part in parts]
 
 
-def _fitted_hz(correlation: Array, pairs: Array, interval_s: float, near_hz: float | None = None) -> float:
-    """Frequency, within an octave of ``near_hz``, whose J0 squared, times a level, is nearest.
+def _fitted_hz(
+    correlation: Array, pairs: Array, variance: float, interval_s: float, near_hz: float | None = None
+) -> float:
+    """Frequency, within an octave of ``near_hz``, whose J0 squared, times most of ``variance``, is nearest.
 
     Lags count by their pairs.
     """
@@ -141,6 +157,6 @@ def _fitted_hz(correlation: Array, pairs: Array, interval_s: float, near_hz: flo
         tried = tried[(tried >= 0.5 * near_hz) & (tried <= 2.0 * near_hz)]
     lag_s = interval_s * np.arange(1, len(correlation) + 1)
     shape = special.j0(2.0 * np.pi * np.multiply.outer(tried, lag_s)) ** 2
-    level = np.maximum((shape * pairs) @ correlation / ((shape**2) @ pairs), 0.0)
+    level = np.clip((shape * pairs) @ correlation / ((shape**2) @ pairs), LEAST_LEVEL * variance, variance)
     misfit = ((correlation - level[:, None] * shape) ** 2) @ pairs
     return float(tried[np.argmin(misfit)])

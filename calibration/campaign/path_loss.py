@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from calibration.campaign.estimates import DB_PER_NEPER
 from calibration.campaign.records import Sounding
 from calibration.campaign.series import correlated_soundings
 from radio.quantity import Quantity
 
+Array = NDArray[np.float64]
 LEAST_DISTANCES = 3
 
 
@@ -53,7 +55,7 @@ def path_loss(soundings: Sequence[Sounding]) -> PathLossFit | None:
     variance = float(residual @ residual) / freedom
     # By how places lie around the law, or by how sure their means are, whichever is more.
     inverse = np.linalg.inv(design.T @ design)
-    own = np.array([_mean_error_db(group) for group in heard])
+    own = _mean_errors_db(heard)
     carried = inverse @ design.T
     spread = np.sqrt(np.maximum(np.diag(inverse) * variance, np.diag((carried * own**2) @ carried.T)))
     total = float(np.sum((loss_db - loss_db.mean()) ** 2))
@@ -65,10 +67,20 @@ def path_loss(soundings: Sequence[Sounding]) -> PathLossFit | None:
     )  # fmt: skip
 
 
-def _mean_error_db(group: Sequence[Sounding]) -> float:
-    """Standard deviation of a place's mean power, dB, from how its soundings scatter."""
-    gain = np.array([s.mean_gain for s in group])
-    if len(gain) < 2:
-        return 0.0
-    independent = len(gain) / correlated_soundings(gain[:, None])
-    return DB_PER_NEPER * float(gain.std(ddof=1) / gain.mean()) / math.sqrt(independent)
+def _mean_errors_db(groups: Sequence[Sequence[Sounding]]) -> Array:
+    """Standard deviation of each place's mean power, dB, from how soundings scatter, (places,).
+
+    How long fading lasts, and how strong it is at least, is read off the place with most soundings: a short stay sees
+    too little of it.
+    """
+    gains = [np.array([s.mean_gain for s in group]) for group in groups]
+    longest = max(gains, key=len)
+    block, scatter = correlated_soundings(longest[:, None]), _scatter(longest)
+    return np.array([
+        DB_PER_NEPER * max(scatter, _scatter(gain)) / math.sqrt(max(len(gain) / block, 1.0)) for gain in gains
+    ])  # fmt: skip
+
+
+def _scatter(gain: Array) -> float:
+    """Standard deviation over the mean."""
+    return float(gain.std(ddof=1) / gain.mean()) if len(gain) > 1 else 0.0

@@ -16,6 +16,7 @@ from radio.quantity import Quantity
 Array = NDArray[np.float64]
 REDRAWS = 200
 """How often soundings are drawn again."""
+LEAST_INDEPENDENT = 8
 INDEPENDENT = 0.2
 """Correlation of fading powers below which soundings count as independent."""
 
@@ -37,6 +38,16 @@ class LinkSeries(NamedTuple):
     """Channel over the same mean, (soundings, loaded subcarriers)."""
     noise: Array
     """Error power of ``response`` on each subcarrier, (soundings,)."""
+
+    def still(self) -> LinkSeries:
+        """The part in the place where most soundings were heard: fading is judged where nobody was carried about."""
+        places = [_place(sounding) for sounding in self.soundings]
+        most = max(dict.fromkeys(places), key=places.count)
+        at = [i for i, place in enumerate(places) if place == most]
+        if len(at) == len(places):
+            return self
+        kept = {name: getattr(self, name)[at] for name in ("time_s", "gain", "rb_power", "response", "noise")}
+        return self._replace(soundings=[self.soundings[i] for i in at], **kept)
 
     @property
     def block(self) -> int:
@@ -65,9 +76,13 @@ def link_series(link: Link, soundings: Sequence[Sounding], grid: SoundingGrid) -
 
 def _place_means(heard: Sequence[Sounding], gain: Array) -> Array:
     """Mean gain of each sounding's place: both ends where they are."""
-    places = [(tuple(s.transmitter_m or ()), tuple(s.receiver_m or ())) for s in heard]
+    places = [_place(sounding) for sounding in heard]
     means = {place: float(np.mean([g for g, p in zip(gain, places, strict=True) if p == place])) for place in places}
     return np.array([means[place] for place in places])
+
+
+def _place(sounding: Sounding) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return tuple(sounding.transmitter_m or ()), tuple(sounding.receiver_m or ())
 
 
 def correlated_soundings(rb_power: Array) -> int:
@@ -95,10 +110,10 @@ def redrawn(count: int, block: int, seed: int) -> NDArray[np.int64]:
 def with_uncertainty(series: LinkSeries, value: Callable[[NDArray[np.int64]], float]) -> Quantity | None:
     """``value`` of all soundings (by index) with how much it varies over samples drawn again; None if it is not finite.
 
-    Of fewer than three independent soundings nothing can be said.
+    Of fewer than ``LEAST_INDEPENDENT`` independent soundings nothing can be said.
     """
     count, block = len(series.soundings), series.block
-    if count < 3 * block:
+    if count < LEAST_INDEPENDENT * block:
         return None
     found = value(np.arange(count))
     varied = np.array([value(indices) for indices in redrawn(count, block, seed=1)])

@@ -97,8 +97,9 @@ def link_summary(series: LinkSeries, grid: SoundingGrid) -> LinkSummary:
     """One link's figures."""
     estimates = [estimate_sounding(sounding, grid) for sounding in series.soundings]
     sinr = 10.0 ** (np.array([s.sinr_db for s in series.soundings]) / 10.0)
-    k, cfo = k_factor(series), [e.cfo_hz for e in estimates]
-    motion = doppler(series, k)
+    still = series.still()
+    k, cfo = k_factor(still), [e.cfo_hz for e in estimates]
+    motion = doppler(still, k)
     return LinkSummary(
         transmitter=series.link.transmitter,
         receiver=series.link.receiver,
@@ -112,13 +113,13 @@ def link_summary(series: LinkSeries, grid: SoundingGrid) -> LinkSummary:
         cfo_hz=mean_of(cfo),
         cfo_spread_hz=float(np.std([q.value for q in cfo])),
         burst_delay_spread_s=mean_of([e.delay_spread_s for e in estimates]),
-        delay_spread_s=fading_delay_spread(series, grid),
+        delay_spread_s=fading_delay_spread(still, grid),
         doppler_hz=motion.doppler_hz,
         doppler_remark=motion.remark,
         k_factor=k,
         k_factor_db=10.0 * math.log10(k.value) if k is not None and k.value > 0.0 else None,
-        independent=len(series.soundings) // series.block,
-        fading=fading_fits(series),
+        independent=len(still.soundings) // still.block,
+        fading=fading_fits(still),
     )
 
 

@@ -18,7 +18,7 @@ from calibration.campaign.motion import doppler, fading_spectrum, model_spectrum
 from calibration.campaign.path_loss import path_loss
 from calibration.campaign.plan import Link
 from calibration.campaign.radios import receiving_experiment
-from calibration.campaign.records import packed_channel
+from calibration.campaign.records import Sounding, packed_channel
 from calibration.campaign.series import LinkSeries, correlated_soundings, link_series
 from calibration.campaign.summary import summarise
 from deploy.cli import main
@@ -69,6 +69,28 @@ def test_path_loss_of_a_campaign_is_found_within_its_error(rician):
     assert fit.r_squared > 0.99
 
 
+def carried_soundings(seed: int) -> list[Sounding]:
+    """One that stays and one that is carried to four places, eight soundings each, in slow fading of exponent 3.5."""
+    soundings = []
+    for name, places in (("stays", [7.0] * 4), ("carried", [5.0, 10.0, 20.0, 40.0])):
+        for second in range(32):
+            rng = np.random.default_rng([seed, len(name)])
+            taps = draw_moving_taps(rng, FadingModel("tdl-a"), 0.1, float(second))
+            gain = np.abs(frequency_response(taps, OFFSETS_HZ)) ** 2
+            distance_m = places[second // 8]
+            gain_db = 10.0 * np.log10(gain.mean()) - 40.0 - 35.0 * math.log10(distance_m)
+            soundings.append(
+                Sounding(sweep=second + 1, transmitter=name, receiver="b", time_s=second, taken_at="", detected=True,
+                         gain_db=[gain_db], distance_m=distance_m)
+            )  # fmt: skip
+    return soundings
+
+
+def test_stated_errors_of_the_path_loss_hold_for_short_stays_in_slow_fading():
+    fits = [path_loss(carried_soundings(seed)) for seed in range(30)]
+    assert 0.6 < np.sqrt(np.mean([deviation(fit.exponent, 3.5) ** 2 for fit in fits])) < 1.5
+
+
 def test_k_factor_and_distribution_of_a_campaign_are_found_within_their_errors(rician):
     plan, soundings = rician
     for link in plan.links:
@@ -104,6 +126,22 @@ def test_doppler_and_delay_spread_are_found_within_their_errors(seed):
 def test_stated_errors_of_the_delay_spread_are_neither_too_small_nor_too_large():
     found = [fading_delay_spread(drawn_series(FadingModel("tdl-b", 400e-9), 100, seed), GRID) for seed in range(16)]
     assert 0.6 < np.sqrt(np.mean([deviation(spread, 400e-9) ** 2 for spread in found])) < 1.6
+
+
+@pytest.mark.parametrize(("count", "doppler_hz"), [(32, 0.12), (64, 0.08), (150, 0.18)])
+def test_stated_errors_of_the_doppler_frequency_hold_for_short_series_too(count, doppler_hz):
+    series = [drawn_series(FadingModel("tdl-a"), count, seed, doppler_hz=doppler_hz) for seed in range(12)]
+    found = [motion.doppler_hz for motion in (doppler(one, None) for one in series) if motion.doppler_hz is not None]
+    assert len(found) >= 9
+    assert 0.2 < np.sqrt(np.mean([deviation(quantity, doppler_hz) ** 2 for quantity in found])) < 1.6
+
+
+def test_fading_of_one_that_was_carried_about_is_judged_where_it_stayed_longest(tmp_path):
+    stops = [{"radio": "a", "position_m": [float(20 + t), 0.0], "from_s": float(t)} for t in range(1, 6)]
+    plan = campaign_plan(30, [{"name": "a", "distance_m": 8.0}], campaign={"stops": stops})
+    still = link_series(plan.links[0], measured(tmp_path / "c", plan), GRID).still()
+    assert [s.sweep for s in still.soundings] == list(range(6, 31))
+    assert len(still.response) == len(still.gain) == len(still.rb_power) == 25
 
 
 def test_fades_redrawn_from_sounding_to_sounding_have_no_doppler_frequency():
