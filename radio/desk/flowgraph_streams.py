@@ -5,6 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import struct
+import termios
+import time
 
 import numpy as np
 from gnuradio import blocks, gr
@@ -74,6 +77,14 @@ class StreamIn:
                 view = view[os.write(self._write, view) :]
             except BrokenPipeError as error:
                 raise RadioError("its flowgraph has ended") from error
+
+    def flush(self) -> None:
+        """Wait until the flowgraph took everything. RadioError if that takes too long."""
+        deadline = time.monotonic() + SILENCE_LIMIT_S
+        while struct.unpack("i", fcntl.ioctl(self._write, termios.FIONREAD, b"\0" * 4))[0] > 0:
+            if time.monotonic() > deadline:
+                raise RadioError(f"its flowgraph took no samples for {SILENCE_LIMIT_S:g} s")
+            time.sleep(0.001)
 
     def end(self) -> None:
         """Let the flowgraph come to its end."""

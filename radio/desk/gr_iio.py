@@ -18,6 +18,9 @@ from radio.desk.interface import Samples
 from radio.desk.pluto import BUFFER_SAMPLES, PlutoReceiver, PlutoTransmitter
 from radio.pluto.pluto import PLAY_OUT_S, Pluto
 
+PUSH_S = 0.1
+"""Wall-clock time that gr-iio may take to convert and push a buffer: it does not tell when it has."""
+
 
 class GrIioReceiver(PlutoReceiver):
     """Implements ``radio.desk.interface.ReceiveEnd``."""
@@ -83,8 +86,9 @@ class GrIioTransmitter(PlutoTransmitter):
             graph.start()
             try:
                 stream.write(samples)
+                stream.flush()
                 # When the flowgraph ends it destroys its buffer, and with it what has not left.
-                time.sleep(airtime_s + PLAY_OUT_S)
+                time.sleep(airtime_s + PUSH_S + PLAY_OUT_S)
             finally:
                 stream.end()
                 graph.wait()

@@ -140,6 +140,7 @@ class _Transmitter(_End):
         graph.start()
         try:
             stream.write(samples)
+            stream.flush()
             time.sleep(airtime_s + _PLAY_OUT_S)
         finally:
             stream.end()

@@ -53,6 +53,8 @@ TRANSMIT_CODES = 32768.0
 BUFFER_SAMPLES = 1 << 14
 PLAY_OUT_S = 0.02
 """Wall-clock time beyond its length after which a burst has left the antenna: pipes and converters."""
+SETTLE_S = 0.005
+"""From the oscillator's power-up to the first sample."""
 _STATUS_REGISTER, _OVERFLOW = 0x80000088, 0x4
 
 
@@ -283,6 +285,7 @@ class Pluto:
         self._connection.write(TRANSMIT_CARRIER, str(round(settings.transmit_carrier_hz)))
         self._connection.write(TRANSMIT_CARRIER_OFF, "0")
         self._connection.write(TRANSMIT_GAIN, settings.transmit_gain_db)
+        time.sleep(SETTLE_S)
 
     def end_transmission(self) -> None:
         """Carrier down, full attenuation, buffer destroyed."""

@@ -105,7 +105,7 @@ def virtual_plutos(
     Raises ConfigurationError.
     """
     checked = medium_of(dict(medium or {}), names, "medium")
-    plutos = VirtualPlutos(dict(zip(names, _free_addresses(), strict=False)), checked, stepped, on_demand)
+    plutos = VirtualPlutos(dict(zip(names, free_addresses(), strict=False)), checked, stepped, on_demand)
     plutos.start()
     try:
         yield plutos
@@ -113,7 +113,7 @@ def virtual_plutos(
         plutos.close()
 
 
-def _free_addresses() -> Iterator[tuple[str, int]]:
+def free_addresses() -> Iterator[tuple[str, int]]:
     """Loopback addresses at whose default port nobody listens, other ones for other processes.
 
     Clients of libiio lose a port of their own when they copy a context, so every radio gets an address of its own.
