@@ -64,9 +64,13 @@ def receive(pluto: Pluto, n_samples: int = CAPTURE_SAMPLES) -> Samples:
 
 def start_tone(sender: Pluto, transmit_db: float, shift_hz: float = 0.0) -> None:
     """Send the tone until ``stop_transmitting``, at most ``AT_MOST_S``. Raises RadioError beyond the limits."""
-    settings = sender.in_force
-    sender.configure(replace(settings, transmit_gain_db=transmit_db, transmit_shift_hz=shift_hz))
-    sender.transmit_cyclic(tone_samples(), AT_MOST_S)
+    start_sending(sender, tone_samples(), transmit_db, shift_hz)
+
+
+def start_sending(sender: Pluto, samples: Samples, transmit_db: float, shift_hz: float = 0.0) -> None:
+    """The same with other samples, over and over."""
+    sender.configure(replace(sender.in_force, transmit_gain_db=transmit_db, transmit_shift_hz=shift_hz))
+    sender.transmit_cyclic(samples, AT_MOST_S)
 
 
 def set_receive_gain(receiver: Pluto, receive_db: float) -> None:

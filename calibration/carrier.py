@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.bursts import SoundingBurst
+from radio.channel.levels import TX_PEAK_AMPLITUDE
 from radio.modem.layout import burst_layout
 from radio.numerology import Numerology
 from radio.quantity import Quantity
@@ -55,7 +56,17 @@ def offset_of_sounding(
     phase_variance = 0.5 * 10.0 ** (-report.snr_db / 10.0) / len(layout.subcarriers)
     turn = math.sqrt(2.0 * phase_variance) / (layout.symbols - 1)
     to_ppm = 1e6 / carrier_hz
-    return CarrierOffset(Quantity(report.cfo_hz * to_ppm, turn / (2.0 * math.pi * symbol_s) * to_ppm), carrier_hz)
+    return CarrierOffset(
+        Quantity(float(report.cfo_hz) * to_ppm, turn / (2.0 * math.pi * symbol_s) * to_ppm), carrier_hz
+    )
+
+
+def sounding_to_repeat(burst: SoundingBurst, numerology: Numerology) -> NDArray[np.complex64]:
+    """A sounding as radios on a desk send it, full scale 1, and as many zeros after it: for a cyclic buffer."""
+    from radio.modem import modulate
+
+    samples = modulate(burst, [], numerology) / np.float32(TX_PEAK_AMPLITUDE)
+    return np.concatenate([samples, np.zeros_like(samples)])
 
 
 def corrected_xo_hz(xo_correction_hz: int, ppm: float) -> int:

@@ -7,10 +7,11 @@ images and leaking carrier; then the base station's noise, and what a cable of k
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from calibration import bench
-from calibration.carrier import CarrierOffset, corrected_xo_hz, offset_of_tone, step_hz
+from calibration.carrier import CarrierOffset
+from calibration.crystal import correct_crystal, measure_offset, unheard
 from calibration.gains import LEAST_READING_DB, GainTables, Reading, fit_gains
 from calibration.levels import FrontEndLevels
 from calibration.noise import noise_density, noise_figure_db
@@ -31,8 +32,6 @@ from radio.quantity import Quantity, mean_of
 
 NOMINAL_FULL_SCALE_DBM = Quantity(7.0, 3.0)
 """Power of digital full scale at transmit gain 0 dB, of a Pluto that nobody measured: its data sheet's, and a guess."""
-ALLOWED_HZ = 5.0
-"""What may be left beyond half a step of ``xo_correction``."""
 GAIN_STEP_DB = 10.0
 RECEIVE_REFERENCE_DB = 40.0
 """Near this setting the receiver's gain is the setting itself, by definition."""
@@ -41,7 +40,6 @@ LOWEST_READING_DBFS = -50.0
 HIGHEST_READING_DBFS = -8.0
 _UNSURE_DB = 0.15
 """Readings less sure than this are left out."""
-_CARRIER_CAPTURES = 4
 _GAIN_SAMPLES = 1 << 14
 _NOISE_SAMPLES = 1 << 17
 _NOISE_GAIN_DB = 60.0
@@ -122,39 +120,6 @@ def calibrate(station: Pluto, clients: Mapping[str, Pluto], plan: Plan, tell: Te
     )
 
 
-def measure_offset(station: Pluto, sender: Pluto, receive_db: float) -> CarrierOffset:
-    """Carrier offset of ``sender``, whose tone is being sent, against the base station."""
-    offsets = []
-    settings = station.in_force
-    for _ in range(_CARRIER_CAPTURES):
-        tone = bench.hear_tone(station, receive_db)
-        if tone is None:
-            raise RadioError(_unheard(station, sender))
-        sent_hz = bench.tone_hz(settings.sample_rate_hz)
-        offsets.append(offset_of_tone(tone.frequency_hz, sent_hz, settings.carrier_hz))
-    return CarrierOffset(mean_of([offset.ppm for offset in offsets]), settings.carrier_hz)
-
-
-def correct_crystal(
-    station: Pluto, client: Pluto, receive_db: float, before: CarrierOffset, transmit_db: float
-) -> Crystal:
-    """Write the ``xo_correction`` that brings a client to the base station's carrier, and check that it does.
-
-    Raises RadioError if more than half a step and ``ALLOWED_HZ`` are left.
-    """
-    correction_hz = corrected_xo_hz(bench.xo_correction_hz(client), before.ppm.value)
-    client.configure(replace(client.in_force, xo_correction_hz=correction_hz))
-    bench.start_tone(client, transmit_db)
-    left = measure_offset(station, client, receive_db)
-    allowed_hz = 0.5 * step_hz(left.carrier_hz, correction_hz) + ALLOWED_HZ
-    if abs(left.hz.value) > allowed_hz:
-        raise RadioError(
-            f"{client.uri}: xo_correction = {correction_hz} leaves {left.hz.value:.0f} Hz of offset, more than the "
-            f"{allowed_hz:.0f} Hz it should; the crystal drifts: let both radios warm up, then calibrate again"
-        )
-    return Crystal(xo_correction_hz=correction_hz, left_ppm=left.ppm, reference=station.serial)
-
-
 def _measure_pair(station: Pluto, name: str, client: Pluto, plan: Plan, tell: Tell) -> Pair:
     """Everything of one client; its transmitter is off again afterwards, whatever happens."""
     try:
@@ -162,7 +127,7 @@ def _measure_pair(station: Pluto, name: str, client: Pluto, plan: Plan, tell: Te
         bench.start_tone(client, plan.transmit_gain_db)
         receive_db = bench.find_receive_gain(station)
         if receive_db is None:
-            raise RadioError(_unheard(station, client))
+            raise RadioError(unheard(station, client))
         before = measure_offset(station, client, receive_db)
         crystal = correct_crystal(station, client, receive_db, before, plan.transmit_gain_db)
         tell(f"{name}: gain steps")
@@ -174,7 +139,7 @@ def _measure_pair(station: Pluto, name: str, client: Pluto, plan: Plan, tell: Te
         bench.start_tone(client, plan.transmit_gain_db, shift_hz)
         levels = bench.front_end(station, receive_db, shift_hz)
         if levels is None:
-            raise RadioError(_unheard(station, client))
+            raise RadioError(unheard(station, client))
     finally:
         client.stop_transmitting()
     return Pair(name, client, before, crystal, readings, tables, levels)
@@ -302,11 +267,4 @@ def _file(
         transmitter=transmitter,
         receiver=receiver,
         references=list(references),
-    )
-
-
-def _unheard(station: Pluto, sender: Pluto) -> str:
-    return (
-        f"{sender.uri}: its tone is not heard at {station.uri}; is its transmitter cabled to that receiver? "
-        "airtune doctor tells more"
     )

@@ -50,6 +50,8 @@ class Crystal(_Table, frozen=True, kw_only=True):
     xo_correction_hz: Annotated[int, Meta(ge=30_000_000, le=50_000_000)]
     left_ppm: Quantity
     """Offset that is left: the correction moves in whole hertz."""
+    sounding_ppm: Quantity | None = None
+    """The same as the modem's own sounding tells it; None at sample rates that the modem does not use."""
     reference: Serial
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from calibration import bench
 from calibration.carrier import CarrierOffset, step_hz
-from calibration.procedure import ALLOWED_HZ, NOMINAL_FULL_SCALE_DBM, Plan, calibrate, correct_crystal, measure_offset
+from calibration.crystal import ALLOWED_HZ, correct_crystal, measure_offset, offset_by_sounding
+from calibration.procedure import NOMINAL_FULL_SCALE_DBM, Plan, calibrate
 from protocol.errors import RadioError
 from radio.calibration_file import channel_gain_db
 from radio.pluto.pluto import Pluto
@@ -37,8 +38,13 @@ RADIOS = [
 
 
 def plan(carrier_hz=915e6, **parts):
-    basics = {"transmit_gain_db": -20.0, "cable_db": Quantity(CABLE_DB, 0.2), "full_scale_dbm": Quantity(7.0, 0.2)}
-    return Plan(carrier_hz=carrier_hz, sample_rate_hz=RATE_HZ, **(basics | parts))
+    basics = {
+        "sample_rate_hz": RATE_HZ,
+        "transmit_gain_db": -20.0,
+        "cable_db": Quantity(CABLE_DB, 0.2),
+        "full_scale_dbm": Quantity(7.0, 0.2),
+    }
+    return Plan(carrier_hz=carrier_hz, **(basics | parts))
 
 
 @pytest.fixture
@@ -57,20 +63,22 @@ def true_ppm(plutos, name):
     return 1e6 * (factors[0] / factors[1] - 1.0)
 
 
-@pytest.mark.parametrize("carrier_hz", [915e6, 2.4e9])
-def test_one_calibration_finds_what_was_set(lab, carrier_hz):
+@pytest.mark.parametrize(("carrier_hz", "rate_hz"), [(915e6, RATE_HZ), (2.4e9, 2e6)])
+def test_one_calibration_finds_what_was_set(lab, carrier_hz, rate_hz):
     plutos, station, near, far = lab
     found_ppm = {near.serial: true_ppm(plutos, "near"), far.serial: true_ppm(plutos, "far")}
     told = []
-    outcome = calibrate(
-        station, {"near": near, "far": far}, plan(carrier_hz, full_scale_dbm=NOMINAL_FULL_SCALE_DBM), told.append
-    )
+    asked = plan(carrier_hz, sample_rate_hz=rate_hz, full_scale_dbm=NOMINAL_FULL_SCALE_DBM)
+    outcome = calibrate(station, {"near": near, "far": far}, asked, told.append)
 
     for client, name, calibration in zip((near, far), ("near", "far"), outcome.clients, strict=True):
         assert outcome.before[client.serial].ppm.value == pytest.approx(found_ppm[client.serial], abs=0.002)
         left_hz = true_ppm(plutos, name) * 1e-6 * carrier_hz
         assert abs(left_hz) <= 0.5 * step_hz(carrier_hz, 40_000_000) + 5.0
         assert calibration.crystal.left_ppm.value * 1e-6 * carrier_hz == pytest.approx(left_hz, abs=5.0)
+        heard = calibration.crystal.sounding_ppm
+        assert (heard is None) == (rate_hz == RATE_HZ)  # which the modem does not use
+        assert heard is None or heard.value * 1e-6 * carrier_hz == pytest.approx(left_hz, abs=3.0)
         assert calibration.crystal.xo_correction_hz == bench.xo_correction_hz(client)
 
     for gains, errors_db, reference_db in (
@@ -146,4 +154,27 @@ def test_a_crystal_that_moves_meanwhile_is_not_passed_as_corrected(lab):
     plutos.control(SetCrystal(radio="near", ppm=-10.9))
     with pytest.raises(RadioError, match=rf"leaves \d+ Hz of offset, more than the {11.4 + ALLOWED_HZ:.0f} Hz"):
         correct_crystal(station, near, 50.0, CarrierOffset(Quantity(0.0, 0.0), 915e6), -20.0)
+    near.stop_transmitting()
+
+
+def test_a_modem_that_hears_another_offset_than_a_tone_does_is_told(lab, monkeypatch):
+    plutos, station, near, _ = lab
+    settings = Settings(carrier_hz=915e6, sample_rate_hz=2e6, kernel_buffers=bench.KERNEL_BUFFERS)
+    station.configure(settings)
+    near.configure(settings)
+    bench.start_tone(near, -20.0)
+    before = measure_offset(station, near, 50.0)
+    honest = bench.start_sending
+
+    def start_and_drift(sender, samples, *arguments):
+        honest(sender, samples, *arguments)
+        if len(samples) != bench.TONE_PERIOD:
+            plutos.control(SetCrystal(radio="near", ppm=-11.7 + 0.05))
+
+    monkeypatch.setattr(bench, "start_sending", start_and_drift)
+    with pytest.raises(RadioError, match=r"the modem finds -?\d+ Hz of offset where a tone says -?\d+ Hz"):
+        correct_crystal(station, near, 50.0, before, -20.0)
+    plutos.control(DeadLo(radio="near", side="transmit"))
+    with pytest.raises(RadioError, match="does not find its sounding burst"):
+        offset_by_sounding(station, near, 50.0, -20.0)
     near.stop_transmitting()
