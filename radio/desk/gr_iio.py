@@ -16,7 +16,8 @@ from protocol.errors import RadioError
 from radio.desk.flowgraph_streams import StreamIn, StreamOut
 from radio.desk.interface import Samples
 from radio.desk.pluto import BUFFER_SAMPLES, PlutoReceiver, PlutoTransmitter
-from radio.pluto.pluto import PLAY_OUT_S, Pluto
+from radio.pluto.pluto import Pluto
+from radio.pluto.transmission import PLAY_OUT_S
 
 PUSH_S = 0.1
 """Wall-clock time that gr-iio may take to convert and push a buffer: it does not tell when it has."""

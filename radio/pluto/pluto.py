@@ -11,10 +11,8 @@ that when this process does not live to do so.
 from __future__ import annotations
 
 import atexit
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from types import TracebackType
 
 import numpy as np
@@ -39,22 +37,14 @@ from radio.pluto.attributes import (
     number_of,
 )
 from radio.pluto.connection import RECONNECT_WAITS_S, TIMEOUT_S, Connection
-from radio.pluto.duty import DutyLedger
-from radio.pluto.safety import transmitter_off_at
 from radio.pluto.settings import Limits, Settings
-from radio.pluto.watchdog import Watchdog
+from radio.pluto.transmission import Transmission
 
 Samples = NDArray[np.complex64]
 
 RECEIVE_CODES = 2048.0
 """Full scale of the 12 bits received."""
-TRANSMIT_CODES = 32768.0
-"""Full scale of the 16 bits written; the upper 12 are sent."""
 BUFFER_SAMPLES = 1 << 14
-PLAY_OUT_S = 0.02
-"""Wall-clock time beyond its length after which a burst has left the antenna: pipes and converters."""
-SETTLE_S = 0.005
-"""From the oscillator's power-up to the first sample."""
 _STATUS_REGISTER, _OVERFLOW = 0x80000088, 0x4
 
 
@@ -75,20 +65,21 @@ class Pluto:
         ``limits``: None is the default of ``Limits``: a cable, where full power may be sent.
         """
         self.uri = uri
-        self.limits = Limits() if limits is None else limits
         self.settings: Settings | None = None
         """Those in force; None before ``configure``."""
-        self._transmitting = threading.RLock()
-        self._watchdog: Watchdog | None = None
-        self._timer: threading.Timer | None = None
         self._connection = Connection(uri, timeout_s)
-        self._connection.on_loss = self._silence_elsewhere
+        self._transmission = Transmission(self._connection, Limits() if limits is None else limits)
         atexit.register(self.close)
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection: False after an I/O error."""
         return self._connection.alive
+
+    @property
+    def limits(self) -> Limits:
+        """What it may send."""
+        return self._transmission.limits
 
     # ---- identity -----------------------------------------------------------------------
 
@@ -237,74 +228,26 @@ class Pluto:
 
         Where in time they start cannot be chosen. Raises RadioError, nothing on the air, beyond the duty limit.
         """
-        airtime_s = len(samples) / self.in_force.sample_rate_hz
-        with self._transmitting:
-            self.begin_transmission(airtime_s)
-            try:
-                self._push(samples, cyclic=False)
-                # Destroyed earlier, the buffer would take the rest of the burst with it.
-                time.sleep(airtime_s + PLAY_OUT_S)
-            finally:
-                self.end_transmission()
+        self._transmission.once(samples, self.in_force)
 
     def transmit_cyclic(self, samples: Samples, at_most_s: float) -> None:
         """Send ``samples`` over and over until ``stop_transmitting``, or for ``at_most_s``, which counts as airtime."""
-        with self._transmitting:
-            self.begin_transmission(at_most_s)
-            try:
-                self._push(samples, cyclic=True)
-            except BaseException:
-                self.end_transmission()
-                raise
-            self._timer = threading.Timer(at_most_s, self._time_is_up)
-            self._timer.daemon = True
-            self._timer.start()
+        self._transmission.cyclic(samples, at_most_s, self.in_force)
 
     def stop_transmitting(self) -> None:
         """End what is sent over and over; safe without it, and from any thread."""
-        with self._transmitting:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-                self.end_transmission()
+        self._transmission.stop()
 
     def begin_transmission(self, airtime_s: float) -> None:
         """Count ``airtime_s``, then carrier on; ``end_transmission`` must follow.
 
         For flowgraphs, which bring samples of their own. Raises RadioError beyond the limits.
         """
-        settings = self.in_force
-        self.stop_transmitting()
-        self.limits.check(self.uri, settings)
-        try:
-            DutyLedger(self.serial, self.limits.max_duty).spend(airtime_s)
-        except RadioError as error:
-            raise RadioError(f"{self.uri}: {error}") from error
-        if self._watchdog is None:
-            self._watchdog = Watchdog(self.uri)
-        self._connection.write(TRANSMIT_CARRIER, str(round(settings.transmit_carrier_hz)))
-        self._connection.write(TRANSMIT_CARRIER_OFF, "0")
-        self._connection.write(TRANSMIT_GAIN, settings.transmit_gain_db)
-        time.sleep(SETTLE_S)
+        self._transmission.begin(airtime_s, self.in_force)
 
     def end_transmission(self) -> None:
         """Carrier down, full attenuation, buffer destroyed."""
-        if self._connection.alive:
-            self._connection.silence()
-            self._connection.sdr.tx_destroy_buffer()
-
-    def _push(self, samples: Samples, cyclic: bool) -> None:
-        codes = np.round(np.ascontiguousarray(samples, np.complex64).view(np.float32) * np.float32(TRANSMIT_CODES))
-        whole = np.clip(codes, -TRANSMIT_CODES, TRANSMIT_CODES - 16).astype(np.float32).view(np.complex64)
-        with self._connection.io("sending"):
-            sdr = self._connection.sdr
-            sdr.tx_destroy_buffer()
-            sdr.tx_cyclic_buffer = cyclic
-            sdr.tx(whole)
-
-    def _time_is_up(self) -> None:
-        with suppress(RadioError):  # the connection is gone, which its user will hear of with the next question
-            self.stop_transmitting()
+        self._transmission.end()
 
     # ---- life ---------------------------------------------------------------------------
 
@@ -316,7 +259,7 @@ class Pluto:
         Raises RadioError with the last cause, or if another Pluto answers.
         """
         settings = self.settings
-        self._drop_timer()
+        self._transmission.forget()
         self._connection.reconnect(waits_s, sleep)
         if settings is not None:
             self.configure(settings)
@@ -324,14 +267,8 @@ class Pluto:
     def close(self) -> None:
         """Transmitter off, buffers and context gone; safe to call twice."""
         atexit.unregister(self.close)
-        self._drop_timer()
-        with suppress(RadioError):
-            self.end_transmission()
-        reached = self._connection.alive
+        self._transmission.close()
         self._connection.throw_away()
-        if self._watchdog is not None:
-            (self._watchdog.dismiss if reached else self._watchdog.release)()
-            self._watchdog = None
 
     def __enter__(self) -> Pluto:
         return self
@@ -340,21 +277,6 @@ class Pluto:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _drop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _silence_elsewhere(self) -> str:
-        """The connection is gone: try to switch a transmitter that was used off over a new one; what came of it."""
-        if self._watchdog is None:
-            return ""
-        try:
-            transmitter_off_at(self.uri)
-        except (OSError, RadioError):
-            return "; its transmitter may be on"
-        return "; its transmitter is off"
 
 
 def _attributes(settings: Settings) -> list[tuple[Attribute, float | str]]:

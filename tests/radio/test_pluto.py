@@ -148,6 +148,19 @@ def test_a_burst_crosses_whole_and_the_transmitter_is_off_again(plutos, opened):
     assert power_db(heard[loud[0] + 500 : loud[-1] - 500]) == pytest.approx(expected_db, abs=0.3)
 
 
+def test_a_transmission_that_cannot_begin_leaves_the_carrier_down(plutos, opened, monkeypatch):
+    pluto = opened("b")
+    pluto.configure(SETTINGS)
+    device = plutos.server("b").radio.device
+    honest = device.write
+    monkeypatch.setattr(
+        device, "write", lambda target, name, text: text.startswith("-10") or honest(target, name, text)
+    )
+    with pytest.raises(RadioError, match=r"voltage0 hardwaregain was set to -10, but it reads -89\.75"):
+        pluto.transmit(tone(1000))
+    assert is_off(plutos, "b")
+
+
 def test_a_cyclic_transmission_ends_when_told_and_by_itself(plutos, opened):
     pluto = opened("b")
     pluto.configure(SETTINGS)

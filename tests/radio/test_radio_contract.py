@@ -17,17 +17,27 @@ from radio.drivers import open_base_station_radio, open_client_radio
 from radio.numerology import DEFAULT_2MSPS
 
 SIMULATED = ["simulated", "abstract"]
-DRIVERS = [*SIMULATED, "pluto", "gr-iio"]
 SNR_DB = (9.0, 14.0, 19.0, 26.0)
 needs_pyadi = pytest.mark.skipif(
     importlib.util.find_spec("adi") is None or ctypes.util.find_library("iio") is None,
     reason='libiio0 or pyadi-iio is missing; run: apt-get install libiio0, and pip install "airtune[pluto]"',
 )
+needs_gr_iio = pytest.mark.skipif(
+    importlib.util.find_spec("gnuradio") is None or importlib.util.find_spec("gnuradio.iio") is None,
+    reason="GNU Radio's gr-iio is missing; run: make setup",
+)
 on_simulated = pytest.mark.parametrize("driver", SIMULATED, indirect=True, scope="module")
 """What has no meaning on a desk: a medium at an address, sessions, a channel that repeats itself."""
 
 
-@pytest.fixture(scope="module", params=[*SIMULATED, *(pytest.param(d, marks=needs_pyadi) for d in DRIVERS[2:])])
+@pytest.fixture(
+    scope="module",
+    params=[
+        *SIMULATED,
+        pytest.param("pluto", marks=needs_pyadi),
+        pytest.param("gr-iio", marks=[needs_pyadi, needs_gr_iio]),
+    ],
+)
 def driver(request):
     """The desk is virtual Plutos in wall-clock time."""
     return request.param
