@@ -49,7 +49,7 @@ class WindowRecorder:
         self._stopped = False
 
     def record(self, window: Window, bursts: Sequence[Burst], samples: NDArray[np.complex64]) -> str:
-        """Append ``samples``, complex64 (n_samples,), of a window in which ``bursts`` were looked for.
+        """Append ``samples``, complex64 (n,), of a window in which ``bursts`` were looked for.
 
         A window recorded before, by a run that was stopped and plays the round again, is replaced with all that came
         after it. Returns a warning, or "": a full disk or limit is told once, then nothing more is recorded.
@@ -115,8 +115,8 @@ class _GrowingRecording:
             os.truncate(self._data_path, self._samples * SAMPLE_BYTES)
             raise
         self._hash.update(content)
-        self._meta["captures"].append(self._capture(window))
-        self._meta["annotations"] += [self._annotation(window, burst) for burst in bursts]
+        self._meta["captures"].append(self._capture(window, len(samples)))
+        self._meta["annotations"] += [self._annotation(window, burst, len(samples)) for burst in bursts]
         self._samples += len(samples)
         self._write_meta()
 
@@ -144,7 +144,7 @@ class _GrowingRecording:
             return empty, 0
         return {"global": fresh, "captures": captures, "annotations": annotations}, samples
 
-    def _capture(self, window: Window) -> dict[str, Any]:
+    def _capture(self, window: Window, samples: int) -> dict[str, Any]:
         return {
             "core:sample_start": self._samples,
             "core:frequency": self._experiment.radio.carrier_hz,
@@ -152,15 +152,15 @@ class _GrowingRecording:
             "airtune:round": window.round_index,
             "airtune:window": window.index,
             "airtune:kind": window.kind,
-            "airtune:samples": window.n_samples,
+            "airtune:samples": samples,
         }
 
-    def _annotation(self, window: Window, burst: Burst) -> dict[str, Any]:
+    def _annotation(self, window: Window, burst: Burst, samples: int) -> dict[str, Any]:
         low_hz, high_hz = self._numerology.edges_hz(burst.rb_start, burst.rb_count)
         carrier_hz = self._experiment.radio.carrier_hz
         return {
             "core:sample_start": self._samples,
-            "core:sample_count": window.n_samples,
+            "core:sample_count": samples,
             "core:freq_lower_edge": carrier_hz + low_hz,
             "core:freq_upper_edge": carrier_hz + high_hz,
             "core:generator": "airtune",

@@ -62,6 +62,16 @@ def test_a_round_is_one_recording_that_holds_every_window(tmp_path):
     assert msgspec.convert(annotation["airtune:burst"], SoundingBurst) == burst
 
 
+def test_what_a_radio_cut_out_of_a_window_counts_with_its_own_length(tmp_path):
+    keeping = recorder(tmp_path)
+    keeping.record(window(1, 0), [sounding("c0")], noise(0)[:7000])
+    keeping.record(window(1, 1), [sounding("c0")], noise(1))
+    keeping.close()
+    recording = judged(tmp_path / "round-0001.sigmf-meta")
+    assert [a["core:sample_count"] for a in recording.get_annotations()] == [7000, SAMPLES]
+    assert np.array_equal(recording.read_samples(7000), noise(1))
+
+
 ENDLESS = """
 import sys
 sys.path.insert(0, sys.argv[2])
