@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from base_station.report.run_data import RunData
+from protocol.configuration import HARDWARE_DRIVERS, Experiment
 
 _DRIVERS = {
     "simulated": "simulated: real IQ samples through GNU Radio and a simulated medium",
     "abstract": "abstract: no IQ; losses drawn from the link tables, nothing was modulated",
+    "pluto": "ADALM-Plutos through pyadi-iio",
+    "gr-iio": "ADALM-Plutos through GNU Radio's gr-iio",
+    "uhd": "radios through UHD (never tried on hardware)",
+    "soapy": "radios through SoapySDR (never tried on hardware)",
 }
 _LINKS = {"simulated": "a simulated radio link", "abstract": "an abstract radio link (no IQ)"}
 _CHANNELS = {
@@ -40,7 +45,7 @@ def provenance_rows(data: RunData) -> list[tuple[str, str]]:
     manifest, e = data.manifest, data.experiment
     started, resumed = manifest.get("started", ""), manifest.get("resumed", [])
     rows = [
-        ("Radio", _DRIVERS.get(e.radio.driver, e.radio.driver)),
+        ("Radio", _radio(e)),
         ("Channel", _CHANNELS.get(e.channel.model, e.channel.model) if e.radio.driver in _LINKS else ""),
         ("Downlink", f"{manifest.get('downlink', 'ip')} (the adapter reaches the clients by network, not by radio)"),
         ("Compute times", _device(manifest.get("device") or {})),
@@ -54,6 +59,19 @@ def provenance_rows(data: RunData) -> list[tuple[str, str]]:
         ("Versions", _plain(manifest.get("versions") or {})),
     ]  # fmt: skip
     return [(label, text) for label, text in rows if text]
+
+
+def _radio(experiment: Experiment) -> str:
+    """Driver; of radios on a desk also where they sent, and through what."""
+    radio = experiment.radio
+    driver = _DRIVERS.get(radio.driver, radio.driver)
+    if radio.driver not in HARDWARE_DRIVERS:
+        return driver
+    medium = (
+        f"on a cable with {radio.cable_attenuation_db:g} dB" if radio.connection == "cable"
+        else f"over the air ({radio.licence})"
+    )  # fmt: skip
+    return f"{driver}, {radio.carrier_hz / 1e6:g} MHz, {medium}"
 
 
 def _device(device: Any) -> str:

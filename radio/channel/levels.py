@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from protocol.configuration import ClientTable, Experiment
+from protocol.errors import ConfigurationError
 from radio.channel.replay import experiment_replay
 from radio.numerology import numerology_at
 
@@ -31,7 +32,7 @@ def path_gain_db(experiment: Experiment, member: ClientTable) -> float:
     """Mean channel power gain of a client (received over transmitted power, negative), dB.
 
     Set so that ``mean_snr_db`` is the mean reference SNR, else as it was measured (``replay``), else from the distance
-    by the log-distance law; ``channel.attenuation_db`` comes on top in all cases.
+    by the log-distance law; ``channel.attenuation_db`` comes on top in all cases. ConfigurationError without any.
     """
     channel = experiment.channel
     if channel.model == "replay" and member.mean_snr_db is None:
@@ -39,9 +40,12 @@ def path_gain_db(experiment: Experiment, member: ClientTable) -> float:
     if member.distance_m is not None:
         loss_db = channel.path_loss_1m_db + 10.0 * channel.path_loss_exponent * math.log10(member.distance_m)
         return -loss_db - channel.attenuation_db
-    # The configuration check guarantees that one of the two is set.
-    snr_db = member.mean_snr_db if member.mean_snr_db is not None else 0.0
-    needed_dbm = _reference_noise_dbm(experiment) + snr_db
+    if member.mean_snr_db is None:
+        raise ConfigurationError(
+            f"client '{member.name}' has a radio on a desk and neither distance_m nor mean_snr_db: give one of them, "
+            "where its channel is simulated"
+        )
+    needed_dbm = _reference_noise_dbm(experiment) + member.mean_snr_db
     return needed_dbm - experiment.radio.tx_power_dbm - channel.attenuation_db
 
 

@@ -1,6 +1,7 @@
 """The report: right, self-contained, and there for runs of every kind."""
 
 import csv
+import dataclasses
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,11 +12,13 @@ from fake_run import commit_fake_round, make_fake_run
 from base_station.report import write_report
 from base_station.report.drawing import INK, MUTED
 from base_station.report.palette import client_styles
+from base_station.report.provenance_text import provenance_rows
 from base_station.report.run_data import read_run
 from base_station.report.tables import bits_table
 from base_station.store.run_store import RunStore
 from base_station.store.signals import unpacked
 from protocol.errors import RunError
+from protocol.experiment_file import experiment_from_dict
 
 EMPTY_ELEMENTS = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -195,6 +198,25 @@ def test_names_are_escaped(tmp_path):
     html = write_report(run).read_text("utf-8")
     assert "a&lt;b&gt;&amp;c" in html
     assert "a<b>" not in html
+
+
+@pytest.mark.parametrize(
+    ("radio", "told"),
+    [
+        ({"driver": "pluto"}, "ADALM-Plutos through pyadi-iio, 868 MHz, on a cable with 60 dB"),
+        (
+            {"driver": "gr-iio", "connection": "air", "band_hz": [863e6, 870e6], "licence": "SRD band 48"},
+            "ADALM-Plutos through GNU Radio's gr-iio, 868 MHz, over the air (SRD band 48)",
+        ),
+    ],
+)
+def test_radios_on_a_desk_are_named_with_what_they_sent_through(tmp_path, radio, told):
+    data = read_run(make_fake_run(tmp_path / "run", clients=1, done=0, signals=False))
+    desk = {"uri": "usb:", "carrier_hz": 868e6, "cable_attenuation_db": 60.0, **radio}
+    raw = {"experiment": {"name": "desk"}, "radio": desk, "clients": {"members": [{"name": "a", "uri": "usb:"}]}}
+    rows = provenance_rows(dataclasses.replace(data, experiment=experiment_from_dict(raw, "desk")))
+    assert dict(rows)["Radio"] == told
+    assert "Channel" not in dict(rows)
 
 
 def test_a_directory_without_a_run_has_no_report(tmp_path):

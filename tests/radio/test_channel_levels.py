@@ -8,6 +8,7 @@ import pytest
 from radio_lab import lab_experiment
 
 from protocol.bursts import Window
+from protocol.errors import ConfigurationError
 from radio.channel import draws
 from radio.channel.levels import noise_dbm, path_gain_db, reference_snr_db
 
@@ -35,6 +36,13 @@ def test_mean_snr_is_the_reference_snr_before_attenuation(attenuation_db):
     experiment = lab_experiment((17.0,), channel={"attenuation_db": attenuation_db})
     member = experiment.clients.members[0]
     assert reference_snr_db(experiment, member) == pytest.approx(17.0 - attenuation_db)
+
+
+def test_of_a_radio_on_a_desk_nothing_is_simulated_without_its_distance_or_snr():
+    desk = {"driver": "pluto", "uri": "ip:192.168.2.1"}
+    experiment = lab_experiment((), radio=desk, clients={"members": [{"name": "a", "uri": "usb:"}]})
+    with pytest.raises(ConfigurationError, match="client 'a' has a radio on a desk and neither distance_m nor"):
+        reference_snr_db(experiment, experiment.member("a"))
 
 
 @pytest.mark.parametrize(("sample_rate_hz", "bandwidth_hz"), [(2e6, 1.75e6), (4e6, 3.5e6)])
