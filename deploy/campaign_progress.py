@@ -16,6 +16,9 @@ class CampaignProgress(Protocol):
     def sounded(self, sounding: Sounding) -> None:
         """One more is on the disk."""
 
+    def warn(self, text: str) -> None:
+        """What a radio said."""
+
 
 def open_campaign_progress(plan: CampaignPlan, done: int, stream: TextIO) -> AbstractContextManager[CampaignProgress]:
     """The display that fits ``stream``; ``done`` soundings were made before."""
@@ -26,7 +29,6 @@ class _Lines(AbstractContextManager[CampaignProgress]):
     def __init__(self, plan: CampaignPlan, done: int, stream: TextIO) -> None:
         self._plan, self._stream = plan, stream
         self._sweep: list[Sounding] = []
-        self._links = len(plan.links)
         if done:
             print(f"going on after {done} soundings", file=stream, flush=True)
 
@@ -45,6 +47,10 @@ class _Lines(AbstractContextManager[CampaignProgress]):
             heard = sum(s.detected for s in self._sweep)
             text = f"sweep {sounding.sweep} of {self._plan.sweeps}: {heard} of {len(self._sweep)} soundings heard"
             print(text, file=self._stream, flush=True)
+
+    def warn(self, text: str) -> None:
+        """A line of its own."""
+        print(f"warning: {text}", file=self._stream, flush=True)
 
 
 class _Bar(AbstractContextManager[CampaignProgress]):
@@ -76,3 +82,7 @@ class _Bar(AbstractContextManager[CampaignProgress]):
         """One step of the bar, named for what was heard last."""
         level = f"{sounding.mean_gain_db:.1f} dB" if sounding.detected else "not heard"
         self._progress.update(self._task, advance=1, description=f"{sounding.link} {level}")
+
+    def warn(self, text: str) -> None:
+        """A line above the bar."""
+        self._progress.console.print(f"warning: {text}", highlight=False, markup=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -19,7 +20,7 @@ from calibration.campaign.records import Sounding
 from protocol.errors import RunError, StorageError
 from protocol.files import write_atomically
 
-PLAN_FILE, JOURNAL_FILE = "campaign.json", "soundings.jsonl"
+PLAN_FILE, JOURNAL_FILE, RADIOS_FILE = "campaign.json", "soundings.jsonl", "radios.jsonl"
 LONGEST_LINE = 1 << 20
 """Bytes; a sounding takes a few thousand."""
 _encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(Sounding)
@@ -56,6 +57,17 @@ class Journal:
             raise StorageError(f"{self.directory / JOURNAL_FILE}: cannot be written: {error.strerror}") from error
         self.soundings.append(sounding)
 
+    def note_radio(self, receiver: str, identity: dict[str, str]) -> None:
+        """Keep which radio a receiver is, each time one is opened; nothing of one simulated. Raises StorageError."""
+        if not identity:
+            return
+        entry = {"receiver": receiver, "opened_at": utc_now(), **identity}
+        try:
+            with (self.directory / RADIOS_FILE).open("ab") as stream:
+                stream.write(_encoder.encode(entry) + b"\n")
+        except OSError as error:
+            raise StorageError(f"{self.directory / RADIOS_FILE}: cannot be written: {error.strerror}") from error
+
     def __enter__(self) -> Journal:
         return self
 
@@ -63,6 +75,11 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stream.close()
+
+
+def utc_now() -> str:
+    """ISO 8601 to a millisecond."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def read_plan(directory: Path) -> CampaignPlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,8 @@ from radio.channel.draws import BASE_STATION
 from radio.drivers import open_base_station_radio, open_client_radio
 from radio.interface import BaseStationRadio, ClientRadio
 
+Opened = Callable[[str, dict[str, str]], None]
+"""Told of every receiver that was opened: its name, and which radio it is (empty for one simulated)."""
 RADIO_TIMEOUT_S = 60.0
 """Wall-clock limit for a window to be decoded."""
 
@@ -58,6 +61,7 @@ class OpenRadios:
 
     experiment: Experiment
     iq_directory: Path | None
+    opened: Opened
 
     def __post_init__(self) -> None:
         self._receiver: BaseStationRadio | None = None
@@ -67,6 +71,7 @@ class OpenRadios:
         """One window, with ``burst`` or silent. Raises RadioError."""
         if self._receiver is None:
             self._receiver = open_base_station_radio(self.experiment, self.iq_directory)
+            self.opened(self.experiment.channel.receiver, self._receiver.identity)
         receiver = self._receiver
         # Whoever transmits is opened before the window: that may take seconds.
         transmitter = None if burst is None else self._transmitter(burst.client, receiver.radio_address)
@@ -93,8 +98,9 @@ class OpenRadios:
 class CampaignRadios:
     """The radios of a plan; those of one receiver are open at a time. A context manager."""
 
-    def __init__(self, plan: CampaignPlan, iq_directory: Path) -> None:
+    def __init__(self, plan: CampaignPlan, iq_directory: Path, opened: Opened = lambda name, identity: None) -> None:
         self._plan = plan
+        self._opened = opened
         self._iq_directory = iq_directory
         self._open: OpenRadios | None = None
 
@@ -106,7 +112,7 @@ class CampaignRadios:
         experiment = receiving_experiment(self._plan, receiver, time_s)
         if self._open is None or self._open.experiment != experiment:
             self.close()
-            self._open = OpenRadios(experiment, self._iq_directory if experiment.radio.keeps_iq else None)
+            self._open = OpenRadios(experiment, self._iq_directory if experiment.radio.keeps_iq else None, self._opened)
         try:
             return self._open.hear(window, burst)
         except RadioError:

@@ -6,13 +6,12 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
-from calibration.campaign.journal import Journal
+from calibration.campaign.journal import Journal, utc_now
 from calibration.campaign.plan import SIMULATED, WINDOWS_PER_SOUNDING, CampaignPlan, Link
 from calibration.campaign.radios import CampaignRadios
 from calibration.campaign.recordings import CampaignRecordings
@@ -55,14 +54,15 @@ class WallClock:
 
 
 def run_campaign(
-    journal: Journal, progress: Callable[[Sounding], None] = lambda _: None, clock: Clock | None = None
-) -> None:
-    """Measure what ``journal`` does not hold yet; ``progress`` hears of every sounding.
+    journal: Journal, progress: Callable[[Sounding], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None, clock: Clock | None = None,
+) -> None:  # fmt: skip
+    """Measure what ``journal`` does not hold yet; ``progress`` hears of every sounding, ``warn`` what radios say.
 
     Raises what the radios raise, and StorageError; what was measured until then is kept.
     """
-    sweeper = _Sweeper(journal, progress, clock or WallClock())
-    with CampaignRadios(journal.plan, journal.directory.resolve() / RECORDINGS) as radios:
+    sweeper = _Sweeper(journal, progress, warn, clock or WallClock())
+    with CampaignRadios(journal.plan, journal.directory.resolve() / RECORDINGS, journal.note_radio) as radios:
         sweeper.measure(radios)
 
 
@@ -77,6 +77,7 @@ class _Timed(NamedTuple):
 class _Sweeper:
     journal: Journal
     progress: Callable[[Sounding], None]
+    warn: Callable[[str], None]
     clock: Clock
     session: str = field(default_factory=lambda: secrets.token_hex(8))
 
@@ -115,7 +116,7 @@ class _Sweeper:
         first = place * WINDOWS_PER_SOUNDING
         if (at.sweep, link.receiver) not in self.silence:
             window = self._window(at, first, "silent", SILENT_WINDOW_SAMPLES)
-            report = radios.hear(link.receiver, at.time_s, window, None)
+            report = self._listen(radios, link.receiver, at, window, None)
             self.silence[at.sweep, link.receiver] = [round(level, 3) for level in report.noise_db]
         if link not in self.corrections:
             self._acquire(radios, link, at, first + 1)
@@ -146,7 +147,15 @@ class _Sweeper:
     ) -> WindowReport:
         air = burst_air_samples(burst, self.numerology)
         samples = window_samples(air, self.plan.experiment.radio.jitter_samples)
-        return radios.hear(link.receiver, at.time_s, self._window(at, index, kind, samples), burst)
+        return self._listen(radios, link.receiver, at, self._window(at, index, kind, samples), burst)
+
+    def _listen(
+        self, radios: CampaignRadios, receiver: str, at: _Timed, window: Window, burst: SoundingBurst | None
+    ) -> WindowReport:
+        report = radios.hear(receiver, at.time_s, window, burst)
+        for text in report.warnings:
+            self.warn(f"{receiver}: {text}")
+        return report
 
     def _window(self, at: _Timed, index: int, kind: WindowKind, samples: int) -> Window:
         return Window(self.session, at.sweep, index, kind, -(-samples // 8) * 8)
@@ -170,7 +179,7 @@ class _Sweeper:
         distance_m = self.plan.distance_m(link, at.time_s)
         place = Sounding(
             sweep=at.sweep, transmitter=link.transmitter, receiver=link.receiver, time_s=round(at.time_s, 6),
-            taken_at=datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            taken_at=utc_now(),
             detected=False, silent_noise_db=self.silence[at.sweep, link.receiver],
             transmitter_m=ends[0].position_m if ends[0] is not None else None,
             receiver_m=ends[1].position_m if ends[1] is not None else None,

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"airtune: campaign in {journal.directory}", file=sys.stderr, flush=True)
         try:
             with open_campaign_progress(journal.plan, len(journal.soundings), sys.stderr) as progress:
-                run_campaign(journal, progress.sounded)
+                run_campaign(journal, progress.sounded, progress.warn)
         except BaseException:
             print(f"airtune: go on with: airtune campaign run {journal.directory}", file=sys.stderr)
             raise

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes.util
 import importlib.util
+import json
+from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,6 +17,8 @@ from test_campaign_replay import assert_same_decisions, replaying
 from calibration.campaign.estimates import sounding_grid
 from calibration.campaign.fading import fading_fits, k_factor
 from calibration.campaign.journal import Journal
+from calibration.campaign.plan import CampaignPlan
+from calibration.campaign.records import Sounding
 from calibration.campaign.replay import make_replay
 from calibration.campaign.run import run_campaign
 from calibration.campaign.series import link_series
@@ -38,6 +43,13 @@ LOSS_DB = {"near": 62.0, "far": 70.0}
 SWEEPS = 40
 SEED = 5
 CRYSTALS_PPM = {"bs": 0.5, "near": 2.0, "far": -1.5}
+
+
+class Measured(NamedTuple):
+    plan: CampaignPlan
+    soundings: list[Sounding]
+    directory: Path
+    warnings: list[str]
 
 
 def true_taps(name: str, sweep: int):
@@ -69,14 +81,15 @@ def campaign(tmp_path_factory):
                     plutos.control(SetLink(between=["bs", name], redraw=True))
 
         with Journal.create(tmp_path_factory.mktemp("plutos") / "c", plan) as journal:
-            run_campaign(journal, next_fades)
-            return plan, journal.soundings, journal.directory / "iq"
+            told = []
+            run_campaign(journal, next_fades, told.append)
+            return Measured(plan, journal.soundings, journal.directory, told)
 
 
 def test_what_plutos_heard_is_recorded_and_can_be_received_again(campaign):
     sigmf = pytest.importorskip("sigmf")
-    _, soundings, directory = campaign
-    recording = sigmf.fromfile(directory / "round-0001.sigmf-meta")
+    _, soundings, directory, warnings = campaign
+    recording = sigmf.fromfile(directory / "iq" / "round-0001.sigmf-meta")
     recording.validate()
     assert recording.get_global_info()["core:hw"] == "pluto"
     annotation = next(a for a in recording.get_annotations() if a.get("airtune:detected"))
@@ -88,13 +101,23 @@ def test_what_plutos_heard_is_recorded_and_can_be_received_again(campaign):
     # Without the branch filter of the receiver: it shapes noise and the edges of the band.
     np.testing.assert_allclose(again.sinr_db, then.sinr_db, atol=1.5)
     assert again.cfo_hz == pytest.approx(then.cfo_hz + burst.cfo_correction_hz, abs=2.0)
-    files = list(directory.glob("*.sigmf-data"))
+    files = list(directory.glob("iq/*.sigmf-data"))
     assert 1 < len(files) < SWEEPS
     assert sum(file.stat().st_size for file in files) <= 2_000_000
+    assert [text for text in warnings if "IQ" in text] == [
+        "base-station: IQ is no longer recorded: radio.record_iq_limit_mb = 2 are full"
+    ]
+
+
+def test_a_campaign_knows_which_pluto_received(campaign):
+    (opened,) = map(json.loads, (campaign.directory / "radios.jsonl").read_text().splitlines())
+    assert opened["receiver"] == "base-station"
+    assert opened["uri"] == campaign.plan.experiment.radio.uri
+    assert (bool(opened["serial"]), opened["firmware"], opened["calibration"]) == (True, "v0.38", "none")
 
 
 def test_soundings_of_plutos_show_the_gains_of_the_medium(campaign):
-    _, soundings, _ = campaign
+    soundings = campaign.soundings
     heard = [s for s in soundings if s.detected]
     assert len(heard) >= 0.9 * len(soundings)
     frequency_hz = GRID.subcarriers * DEFAULT_2MSPS.subcarrier_spacing_hz
@@ -108,7 +131,7 @@ def test_soundings_of_plutos_show_the_gains_of_the_medium(campaign):
 
 
 def test_statistics_of_the_medium_are_found_within_their_errors(campaign):
-    plan, soundings, _ = campaign
+    plan, soundings, *_ = campaign
     for link in plan.links:
         series = link_series(link, soundings, GRID)
         found = link_summary(series, GRID)
@@ -125,7 +148,7 @@ def test_statistics_of_the_medium_are_found_within_their_errors(campaign):
 
 
 def test_tsfa_decides_on_the_replay_as_on_the_medium_it_was_recorded_from(campaign, tmp_path):
-    plan, soundings, _ = campaign
+    plan, soundings, *_ = campaign
     measured = make_replay(plan, soundings, "base-station").content
     truth = msgspec.structs.replace(
         measured, delays_s=FADING.delays_s().tolist(),

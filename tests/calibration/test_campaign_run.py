@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -21,6 +23,7 @@ from calibration.campaign.radios import receiving_experiment
 from calibration.campaign.recordings import geolocation
 from calibration.campaign.run import run_campaign
 from calibration.campaign.tables import write_tables
+from deploy.campaign_progress import open_campaign_progress
 from deploy.cli import main
 from protocol.errors import ConfigurationError, RadioError, RunError
 from radio.channel import draws
@@ -142,6 +145,63 @@ def test_a_campaign_killed_at_any_moment_goes_on_and_ends_as_if_it_had_not_been(
     assert (told["soundings"], told["detected"], told["sweeps"]) == (80, 80, 40)
     assert read_soundings(broken)[: len(kept)] == kept
     assert without_dates(read_soundings(broken)) == without_dates(read_soundings(whole))
+
+
+def test_a_campaign_that_is_interrupted_says_how_it_goes_on(tmp_path):
+    out = tmp_path / "c"
+    command = [sys.executable, "-m", "deploy", "campaign", "run", campaign_file(tmp_path), "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("sweep 2 "):
+                process.send_signal(signal.SIGTERM)
+                break
+        told = process.stderr.read()
+    assert process.returncode == 130
+    assert f"airtune: go on with: airtune campaign run {out}" in told
+    assert 4 <= len(read_soundings(out)) < 80
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_a_bar_on_a_terminal_and_a_line_a_sweep_elsewhere(tmp_path):
+    plan = campaign_plan(sweeps=2)
+    soundings = measured(tmp_path / "c", plan)
+    for stream, marks in ((io.StringIO(), ["going on after 3 soundings", "sweep 2 of 2: 3 of 3 soundings heard"]),
+                          (Terminal(), ["6/6", "soundings"])):  # fmt: skip
+        with open_campaign_progress(plan, 3, stream) as progress:
+            for sounding in soundings[3:]:
+                progress.sounded(sounding)
+            progress.warn("a radio is loud")
+        assert all(mark in stream.getvalue() for mark in [*marks, "warning: a radio is loud"])
+
+
+def test_what_radios_warn_of_is_passed_on(tmp_path):
+    plan = campaign_plan(2, radio={"driver": "simulated", "record_iq": True})
+    told = []
+    with Journal.create(tmp_path / "c", plan) as journal:
+        (tmp_path / "c" / "iq").write_text("in the way")
+        run_campaign(journal, warn=told.append)
+    assert told == ["base-station: IQ is no longer recorded: File exists"]
+    assert not (tmp_path / "c" / "radios.jsonl").exists()
+
+
+def test_on_a_desk_every_pair_takes_the_radio_of_whoever_receives():
+    members = [{"name": "a", "uri": "ip:10.0.0.2"}, {"name": "b", "uri": "ip:10.0.0.3"}]
+    desk = {"driver": "pluto", "uri": "ip:10.0.0.1"}
+    plan = campaign_plan(1, members, radio=desk, campaign={"links": "every-pair"})
+    uris = {}
+    for receiver in plan.radios:
+        experiment = receiving_experiment(plan, receiver, 0.0)
+        uris[receiver] = experiment.radio.uri, {m.name: m.uri for m in experiment.clients.members}
+    one, two, three = "ip:10.0.0.1", "ip:10.0.0.2", "ip:10.0.0.3"
+    assert uris == {
+        "base-station": (one, {"a": two, "b": three}),
+        "a": (two, {"base-station": one, "b": three}),
+        "b": (three, {"base-station": one, "a": two}),
+    }
 
 
 def test_a_torn_last_line_costs_its_sounding_alone(tmp_path):

@@ -247,6 +247,6 @@ def test_an_address_of_the_live_view_that_is_taken_is_told_before_the_run_starts
 
 
 def test_a_radio_without_samples_refuses_to_keep_or_show_them():
-    for radio in ({"keep_failed_iq": True}, {"spectrum_address": "tcp://127.0.0.1:5555"}):
+    for radio in ({"keep_failed_iq": True}, {"record_iq": True}, {"spectrum_address": "tcp://127.0.0.1:5555"}):
         with pytest.raises(ConfigurationError, match="need samples"):
             RadioLab(lab_experiment((20.0,), "abstract", radio=radio))
