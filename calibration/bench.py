@@ -32,7 +32,7 @@ CRYSTALS_PPM = 60.0
 """Two crystals are taken to be no further apart."""
 WANTED_DBFS = -15.0
 """Level at which a tone is measured."""
-AT_MOST_S = 8.0
+AT_MOST_S = 4.0
 """After so long a tone ends by itself; all of it counts as airtime."""
 _SHORT_SAMPLES = 1 << 14
 _TRIES = 4
@@ -56,10 +56,11 @@ def reach_hz(carrier_hz: float, rate_hz: float) -> float:
 
 def receive(pluto: Pluto, n_samples: int = CAPTURE_SAMPLES) -> Samples:
     """Samples in a row; tried again a few times where this machine lost some. Raises RadioError."""
+    buffer_samples = min(BUFFER_SAMPLES, n_samples // 8)
     for _ in range(_TRIES - 1):
         with suppress(SamplesLostError):
-            return pluto.receive(n_samples, BUFFER_SAMPLES)
-    return pluto.receive(n_samples, BUFFER_SAMPLES)
+            return pluto.receive(n_samples, buffer_samples)
+    return pluto.receive(n_samples, buffer_samples)
 
 
 def start_tone(sender: Pluto, transmit_db: float, shift_hz: float = 0.0) -> None:

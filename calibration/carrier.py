@@ -69,6 +69,15 @@ def sounding_to_repeat(burst: SoundingBurst, numerology: Numerology) -> NDArray[
     return np.concatenate([samples, np.zeros_like(samples)])
 
 
+def one_of(samples: NDArray[np.complex64], burst_samples: int) -> NDArray[np.complex64]:
+    """One whole burst of a repeated one, with silence around it as the modem wants it: pieces of others mislead it."""
+    silence = burst_samples // 3
+    power = np.concatenate([[0.0], np.cumsum(np.abs(samples.astype(np.complex128)) ** 2)])
+    energy = power[burst_samples:] - power[:-burst_samples]
+    start = silence + int(np.argmax(energy[silence : len(energy) - silence]))
+    return samples[start - silence : start + burst_samples + silence]
+
+
 def corrected_xo_hz(xo_correction_hz: int, ppm: float) -> int:
     """The whole ``xo_correction`` after which a crystal that is ``ppm`` fast agrees with the reference."""
     return round(xo_correction_hz * (1.0 + 1e-6 * ppm))

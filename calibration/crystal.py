@@ -10,6 +10,7 @@ from calibration.carrier import (
     corrected_xo_hz,
     offset_of_sounding,
     offset_of_tone,
+    one_of,
     sounding_to_repeat,
     step_hz,
 )
@@ -23,7 +24,7 @@ from radio.quantity import mean_of
 ALLOWED_HZ = 5.0
 """What may be left beyond half a step of ``xo_correction``, and between a tone and the modem."""
 _CARRIER_CAPTURES = 4
-_SOUNDING_PERIODS = 4
+_SOUNDING_PERIODS = 3
 
 
 def measure_offset(station: Pluto, sender: Pluto, receive_db: float) -> CarrierOffset:
@@ -84,7 +85,7 @@ def offset_by_sounding(station: Pluto, client: Pluto, receive_db: float, transmi
     samples = sounding_to_repeat(burst, numerology)
     bench.start_sending(client, samples, transmit_db)
     bench.set_receive_gain(station, receive_db)
-    received = bench.receive(station, _SOUNDING_PERIODS * len(samples))
+    received = one_of(bench.receive(station, _SOUNDING_PERIODS * len(samples)), len(samples) // 2)
     heard = offset_of_sounding(received, burst, numerology, settings.carrier_hz)
     if heard is None:
         raise RadioError(f"{client.uri}: {station.uri} hears its tone, but the modem does not find its sounding burst")

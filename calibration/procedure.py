@@ -32,9 +32,9 @@ from radio.quantity import Quantity, mean_of
 
 NOMINAL_FULL_SCALE_DBM = Quantity(7.0, 3.0)
 """Power of digital full scale at transmit gain 0 dB, of a Pluto that nobody measured: its data sheet's, and a guess."""
-GAIN_STEP_DB = 10.0
-RECEIVE_REFERENCE_DB = 40.0
-"""Near this setting the receiver's gain is the setting itself, by definition."""
+GAIN_STEP_DB = 5.0
+GOOD_READING_DBFS = -35.0
+"""Only what lies at the ends of both gain tables is measured with weaker tones."""
 LOWEST_READING_DBFS = -50.0
 """Weaker tones move the converter by so few of its steps that their level is wrong."""
 HIGHEST_READING_DBFS = -8.0
@@ -55,6 +55,8 @@ class Plan:
     sample_rate_hz: float
     transmit_gain_db: float
     """Highest gain that is sent with; there the transmitter's gain is the setting itself, by definition."""
+    receive_gain_db: float
+    """Gain that is received with; there the receiver's gain is the setting itself, if the cable lets it be measured."""
     cable_db: Quantity | None = None
     """Attenuation between each client's transmitter and the base station's receiver."""
     full_scale_dbm: Quantity = NOMINAL_FULL_SCALE_DBM
@@ -93,7 +95,7 @@ def calibrate(station: Pluto, clients: Mapping[str, Pluto], plan: Plan, tell: Te
         carrier_hz=plan.carrier_hz,
         sample_rate_hz=plan.sample_rate_hz,
         transmit_gain_db=LEAST_TRANSMIT_GAIN_DB,
-        receive_gain_db=RECEIVE_REFERENCE_DB,
+        receive_gain_db=plan.receive_gain_db,
         kernel_buffers=bench.KERNEL_BUFFERS,
     )
     for pluto in (station, *clients.values()):
@@ -131,8 +133,8 @@ def _measure_pair(station: Pluto, name: str, client: Pluto, plan: Plan, tell: Te
         before = measure_offset(station, client, receive_db)
         crystal = correct_crystal(station, client, receive_db, before, plan.transmit_gain_db)
         tell(f"{name}: gain steps")
-        readings = _read_gains(station, client, receive_db, plan.transmit_gain_db)
-        reference_db = min((r.receive_db for r in readings), key=lambda g: abs(g - RECEIVE_REFERENCE_DB))
+        readings = _read_gains(station, client, receive_db, plan)
+        reference_db = min((r.receive_db for r in readings), key=lambda g: abs(g - plan.receive_gain_db))
         tables = fit_gains(readings, plan.transmit_gain_db, reference_db)
         tell(f"{name}: images and leaking carrier")
         shift_hz = bench.SHIFT * plan.sample_rate_hz
@@ -145,17 +147,25 @@ def _measure_pair(station: Pluto, name: str, client: Pluto, plan: Plan, tell: Te
     return Pair(name, client, before, crystal, readings, tables, levels)
 
 
-def _read_gains(station: Pluto, client: Pluto, receive_db: float, transmit_db: float) -> list[Reading]:
-    """Readings at all pairs of settings whose level can be trusted, in steps of ``GAIN_STEP_DB``.
+def _read_gains(station: Pluto, client: Pluto, receive_db: float, plan: Plan) -> list[Reading]:
+    """Readings at pairs of settings ``GAIN_STEP_DB`` apart whose level can be trusted.
 
-    ``receive_db``: a gain at which the tone, sent at ``transmit_db``, has ``bench.WANTED_DBFS``.
+    ``receive_db``: a gain at which the tone, sent at the plan's gain, has ``bench.WANTED_DBFS``.
     """
     low_db, high_db = bench.receive_gain_range(station)
-    receive_steps = _steps(max(low_db, 0.0), high_db, RECEIVE_REFERENCE_DB)
+    receive_steps = _steps(max(low_db, 0.0), high_db, plan.receive_gain_db)
     readings = []
+    transmit_db = plan.transmit_gain_db
     while transmit_db >= LEAST_TRANSMIT_GAIN_DB:
-        expected = {gain: bench.WANTED_DBFS + gain - receive_db for gain in receive_steps}
-        usable = [g for g, level in expected.items() if LOWEST_READING_DBFS <= level <= HIGHEST_READING_DBFS]
+        lost_db = plan.transmit_gain_db - transmit_db
+        levels = {gain: bench.WANTED_DBFS + gain - receive_db - lost_db for gain in receive_steps}
+        usable = [
+            gain
+            for gain, level in levels.items()
+            if (GOOD_READING_DBFS if lost_db > 0.0 and gain < receive_steps[-1] else LOWEST_READING_DBFS)
+            <= level
+            <= HIGHEST_READING_DBFS
+        ]
         if not usable:
             break
         bench.start_tone(client, transmit_db)
@@ -164,7 +174,6 @@ def _read_gains(station: Pluto, client: Pluto, receive_db: float, transmit_db: f
             if tone is not None and tone.level_dbfs.uncertainty < _UNSURE_DB:
                 readings.append(Reading(transmit_db, gain_db, bench.level_over_sent(tone)))
         transmit_db -= GAIN_STEP_DB
-        receive_db += GAIN_STEP_DB
     return readings
 
 

@@ -6,6 +6,7 @@ those of a setting, relative to the setting at which the gain is the setting its
 
 from __future__ import annotations
 
+import bisect
 import math
 import re
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from msgspec import Meta, Struct
 
 from protocol.errors import DataError
 from protocol.files import write_atomically
-from radio.quantity import Quantity
+from radio.quantity import Quantity, root_sum_square
 
 VERSION: Literal[1] = 1
 OLD_DAYS = 30
@@ -176,13 +177,21 @@ def warnings_of(
 
 
 def gain_at(gains: Sequence[Gain], setting_db: float) -> Quantity:
-    """Gain of any setting: straight lines between those measured, the nearest one's error beyond them."""
+    """Gain of any setting: straight lines between those measured, the nearest one's error beyond them.
+
+    Between two settings it is less sure, by up to half of what their errors differ.
+    """
     if not gains:
         return Quantity(setting_db, 0.0)
     settings = [gain.setting_db for gain in gains]
     errors = [gain.gain_db.value - gain.setting_db for gain in gains]
-    uncertainty = np.interp(setting_db, settings, [gain.gain_db.uncertainty for gain in gains])
-    return Quantity(setting_db + float(np.interp(setting_db, settings, errors)), float(uncertainty))
+    uncertainty = float(np.interp(setting_db, settings, [gain.gain_db.uncertainty for gain in gains]))
+    upper = bisect.bisect_left(settings, setting_db)
+    if 0 < upper < len(gains):
+        part = (setting_db - settings[upper - 1]) / (settings[upper] - settings[upper - 1])
+        bent = abs(errors[upper] - errors[upper - 1]) * math.sqrt(part * (1.0 - part))
+        uncertainty = root_sum_square((uncertainty, bent))
+    return Quantity(setting_db + float(np.interp(setting_db, settings, errors)), uncertainty)
 
 
 def channel_gain_db(

@@ -24,7 +24,7 @@ DC_DBFS = (-35.0, -20.0)
 DEAF_GAIN_DB = 60.0
 _COUNTED_SAMPLES = 1 << 19
 _STREAM_BUFFER = 1 << 14
-_LOOPBACK_S = 10.0
+_LOOPBACK_S = 5.0
 
 
 def look_at_leakage(patient: Patient) -> Seen:

@@ -99,6 +99,7 @@ def _plan(args: argparse.Namespace, desk: Desk) -> Plan:
         carrier_hz=desk.radio.carrier_hz,
         sample_rate_hz=desk.radio.sample_rate_hz,
         transmit_gain_db=desk.radio.transmit_gain_db,
+        receive_gain_db=desk.radio.receive_gain_db,
         cable_db=None if cable_db is None else Quantity(cable_db, args.cable_uncertainty_db),
         full_scale_dbm=full_scale,
     )

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from calibration.carrier import corrected_xo_hz, offset_of_sounding, offset_of_tone, step_hz
+from calibration.carrier import (
+    corrected_xo_hz,
+    offset_of_sounding,
+    offset_of_tone,
+    one_of,
+    sounding_to_repeat,
+    step_hz,
+)
 from calibration.gains import Reading, fit_gains
 from calibration.levels import front_end_levels
 from calibration.noise import noise_density, noise_figure_db
@@ -106,6 +113,20 @@ def test_the_modem_s_sounding_tells_the_same_offset_as_a_tone_would():
         errors.append((offset.hz.value - cfo_hz) / offset.hz.uncertainty)
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(1.0, abs=0.35)
     assert offset_of_sounding(as_samples(noise(rng, 40000, 1.0)), burst, DEFAULT_2MSPS, 2.4e9) is None
+
+
+@pytest.mark.parametrize("offset", [0, 400, 2000, 3400, 5900])
+def test_one_whole_burst_is_cut_out_of_a_repeated_one(offset):
+    rng = random_stream(11, "repeated")
+    burst = SoundingBurst(client="a", burst_id=0, rb_start=0, rb_count=28)
+    period = sounding_to_repeat(burst, DEFAULT_2MSPS)
+    received = np.roll(np.tile(period, 4), offset)[: 3 * len(period)]
+    received = as_samples(received + noise(rng, len(received), 1e-5))
+    cut = one_of(received, len(period) // 2)
+    assert len(cut) == 5 * len(period) // 6
+    assert np.mean(np.abs(cut[:1000]) ** 2) < 1e-3 * np.mean(np.abs(cut) ** 2)
+    assert np.mean(np.abs(cut[-1000:]) ** 2) < 1e-3 * np.mean(np.abs(cut) ** 2)
+    assert offset_of_sounding(cut, burst, DEFAULT_2MSPS, 2.4e9).hz.value == pytest.approx(0.0, abs=1.0)
 
 
 def test_the_noise_floor_does_not_count_carriers_and_a_dc_offset():

@@ -38,12 +38,8 @@ RADIOS = [
 
 
 def plan(carrier_hz=915e6, **parts):
-    basics = {
-        "sample_rate_hz": RATE_HZ,
-        "transmit_gain_db": -20.0,
-        "cable_db": Quantity(CABLE_DB, 0.2),
-        "full_scale_dbm": Quantity(7.0, 0.2),
-    }
+    basics = {"sample_rate_hz": RATE_HZ, "transmit_gain_db": -20.0, "receive_gain_db": 40.0}
+    basics |= {"cable_db": Quantity(CABLE_DB, 0.2), "full_scale_dbm": Quantity(7.0, 0.2)}
     return Plan(carrier_hz=carrier_hz, **(basics | parts))
 
 

@@ -119,11 +119,13 @@ def test_gains_between_settings_lie_on_lines_and_beyond_them_keep_the_last_error
     table = gains((0.0, 1.0), (10.0, 10.0), (20.0, 21.0))
     assert [gain_at(table, setting).value for setting in (5.0, 20.0, 30.0, -10.0)] == [5.5, 21.0, 31.0, -9.0]
     assert gain_at([], 12.0) == Quantity(12.0, 0.0)
+    unsure = [gain_at(table, setting).uncertainty for setting in (10.0, 15.0, 20.0, 25.0)]
+    assert unsure == pytest.approx([0.1, (0.1**2 + 0.5**2) ** 0.5, 0.1, 0.1])
 
 
 def test_a_reading_becomes_channel_gain_with_what_all_of_it_is_unsure_of():
     gain = channel_gain_db(Quantity(-55.0, 0.05), SENDER, -40.0, STATION, 30.0)
     assert gain.value == pytest.approx(-55.0 + 39.0 - 30.3 - 7.2)
-    assert gain.uncertainty == pytest.approx((0.05**2 + 0.1**2 + 0.1**2 + 0.3**2) ** 0.5)
+    assert gain.uncertainty == pytest.approx((0.05**2 + 0.1**2 + 0.1**2 + 0.3**2 + 0.3**2) ** 0.5)
     stranger = calibration("1044ee", transmitter=SENDER.transmitter)
     assert channel_gain_db(Quantity(-55.0, 0.05), stranger, -40.0, STATION, 30.0) is None
