@@ -11,7 +11,12 @@ from msgspec import Meta, Struct, field
 
 from protocol.configuration import Experiment, Name, Positive
 from protocol.errors import ConfigurationError
-from protocol.experiment_file import experiment_from_dict, experiment_tables, reject_unknown_keys
+from protocol.experiment_file import (
+    asks_for_plan,
+    experiment_from_dict,
+    experiment_tables,
+    reject_unknown_keys,
+)
 from radio.channel.draws import BASE_STATION
 
 MOST_SWEEPS = 1_000_000
@@ -119,6 +124,8 @@ def load_plan(path: Path, overrides: list[str]) -> CampaignPlan:
     Raises ConfigurationError with the file and the key.
     """
     tables = experiment_tables(path, overrides)
+    if asks_for_plan(tables):  # nothing is trained
+        del tables["model"]["lora_rank"]
     campaign = tables.pop("campaign", {})
     reject_unknown_keys(campaign, CampaignTable, str(path), "campaign")
     try:

@@ -1,35 +1,88 @@
-"""A campaign's soundings and their estimates as one Parquet table (docs/campaign.md lists its columns)."""
+"""A campaign as two Parquet tables: its soundings with their estimates, and its links (docs/campaign.md)."""
 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from calibration.campaign.estimates import SoundingEstimates, SoundingGrid, estimate_sounding, sounding_grid
 from calibration.campaign.plan import CampaignPlan
 from calibration.campaign.records import Sounding
+from calibration.campaign.summary import CampaignSummary, LinkSummary
 from protocol.files import write_atomically
 from radio.limits import experiment_numerology
+from radio.quantity import Quantity
 
-SOUNDINGS_TABLE = "soundings.parquet"
+SOUNDINGS_TABLE, LINKS_TABLE = "soundings.parquet", "links.parquet"
+_WITH_UNIT = re.compile(r"(.*?)_(db|hz|s)$")
 
 
-def write_tables(directory: Path, plan: CampaignPlan, soundings: Sequence[Sounding]) -> list[Path]:
-    """Write the table of all soundings; the paths written. Raises StorageError."""
+def write_tables(
+    directory: Path, plan: CampaignPlan, soundings: Sequence[Sounding], summary: CampaignSummary
+) -> list[Path]:
+    """Write both tables; the paths written. Raises StorageError."""
     # pyarrow takes a third of a second to import.
+    import pyarrow as pa
+
+    grid = sounding_grid(experiment_numerology(plan.experiment))
+    told = {"airtune:campaign": plan.name, "airtune:driver": plan.experiment.radio.driver}
+    links = pa.schema(_link_columns(pa), told)
+    return [
+        _write(directory / SOUNDINGS_TABLE, [_row(s, grid) for s in soundings], pa.schema(_columns(pa), told)),
+        _write(directory / LINKS_TABLE, [_link_row(link) for link in summary.links], links),
+    ]
+
+
+def _write(path: Path, rows: list[dict[str, Any]], schema: Any) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    grid = sounding_grid(experiment_numerology(plan.experiment))
-    rows = [_row(sounding, grid) for sounding in soundings]
-    schema = pa.schema(_columns(pa), {"airtune:campaign": plan.name, "airtune:driver": plan.experiment.radio.driver})
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
-    path = directory / SOUNDINGS_TABLE
     write_atomically(path, buffer.getvalue())
-    return [path]
+    return path
+
+
+def _link_columns(pa: Any) -> list[tuple[str, Any]]:
+    """The fields of a link's summary; an estimate has a second column with its uncertainty."""
+    columns: list[tuple[str, Any]] = []
+    for field in msgspec.structs.fields(LinkSummary):
+        if field.type in (Quantity, Quantity | None):
+            columns += [(field.name, pa.float64()), (uncertainty_name(field.name), pa.float64())]
+        elif field.name == "fading":
+            columns += [
+                ("fading_model", pa.string()),
+                ("fading_distance", pa.float64()),
+                ("fading_p_value", pa.float64()),
+            ]
+        else:
+            columns.append((field.name, {str: pa.string(), int: pa.int64()}.get(field.type, pa.float64())))
+    return columns
+
+
+def uncertainty_name(name: str) -> str:
+    """Column of an estimate's uncertainty: ``gain_uncertainty_db`` of ``gain_db``."""
+    match = _WITH_UNIT.match(name)
+    return f"{match[1]}_uncertainty_{match[2]}" if match else f"{name}_uncertainty"
+
+
+def _link_row(link: LinkSummary) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name in link.__struct_fields__:
+        value = getattr(link, name)
+        if isinstance(value, Quantity):
+            row[name], row[uncertainty_name(name)] = value.value, value.uncertainty
+        elif name != "fading":
+            row[name] = value
+    if link.fading:
+        best = link.fading[0]
+        row |= {"fading_model": best.model, "fading_distance": best.distance, "fading_p_value": best.p_value}
+    return row
 
 
 def _columns(pa: Any) -> list[tuple[str, Any]]:

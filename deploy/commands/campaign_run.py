@@ -59,9 +59,12 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure what is missing. Raises ConfigurationError, RunError, StorageError and what the radios raise."""
+    from calibration.campaign.estimates import sounding_grid
     from calibration.campaign.run import run_campaign
+    from calibration.campaign.summary import summarise
     from calibration.campaign.tables import write_tables
     from deploy.campaign_progress import open_campaign_progress
+    from radio.limits import experiment_numerology
 
     with _open(args) as journal:
         print(f"airtune: campaign in {journal.directory}", file=sys.stderr, flush=True)
@@ -71,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
         except BaseException:
             print(f"airtune: go on with: airtune campaign run {journal.directory}", file=sys.stderr)
             raise
-        written = write_tables(journal.directory, journal.plan, journal.soundings)
+        grid = sounding_grid(experiment_numerology(journal.plan.experiment))
+        summary = summarise(journal.plan, journal.soundings, grid)
+        written = write_tables(journal.directory, journal.plan, journal.soundings, summary)
         document = _document(journal, written)
     if args.json:
         print(msgspec.json.encode(document).decode())

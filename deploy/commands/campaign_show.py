@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     found = (link_series(link, soundings, grid) for link in plan.links)
     page = args.out or args.campaign / PAGE
     write_campaign_page(page, Drawn(summary, [series for series in found if series is not None], soundings, grid))
-    tables = write_tables(args.campaign, plan, soundings)
+    tables = write_tables(args.campaign, plan, soundings, summary)
     if args.json:
         document = {**msgspec.to_builtins(summary), "page": str(page), "tables": [str(path) for path in tables]}
         print(msgspec.json.encode(document).decode())

@@ -22,6 +22,7 @@ from calibration.campaign.plan import Link, load_plan
 from calibration.campaign.radios import receiving_experiment
 from calibration.campaign.recordings import geolocation
 from calibration.campaign.run import run_campaign
+from calibration.campaign.summary import summarise
 from calibration.campaign.tables import write_tables
 from deploy.campaign_progress import open_campaign_progress
 from deploy.cli import main
@@ -339,7 +340,8 @@ def test_a_place_on_earth_is_where_metres_east_and_north_lead():
 def test_the_table_holds_every_sounding_with_its_uncertainties(tmp_path):
     plan = campaign_plan(sweeps=2, members=[{"name": "near", "distance_m": 8.0}, {"name": "gone", "distance_m": 9e3}])
     soundings = measured(tmp_path / "c", plan)
-    (path,) = write_tables(tmp_path / "c", plan, soundings)
+    summary = summarise(plan, soundings, GRID)
+    path, links = write_tables(tmp_path / "c", plan, soundings, summary)
     rows = pq.read_table(path).to_pylist()
     assert [(r["sweep"], r["transmitter"], r["detected"]) for r in rows] == [
         (1, "near", True), (1, "gone", False), (2, "near", True), (2, "gone", False),
@@ -349,6 +351,18 @@ def test_the_table_holds_every_sounding_with_its_uncertainties(tmp_path):
     assert rows[0]["gain_uncertainty_db"] == pytest.approx(seen.gain_db.uncertainty)
     assert [len(rows[0][name]) for name in ("sinr_db", "sinr_uncertainty_db", "channel_real")] == [28, 28, 221]
     assert rows[1]["gain_db"] is None
+    (link,) = pq.read_table(links).to_pylist()
+    assert (link["transmitter"], link["detected"], link["k_factor"], link["doppler_hz"]) == ("near", 2, None, None)
+    told = summary.links[0]
+    assert (link["gain_db"], link["gain_uncertainty_db"]) == (told.gain_db.value, told.gain_db.uncertainty)
+    assert (link["cfo_hz"], link["cfo_uncertainty_hz"]) == (told.cfo_hz.value, told.cfo_hz.uncertainty)
+    assert {"doppler_uncertainty_hz", "k_factor_uncertainty", "delay_spread_uncertainty_s"} <= link.keys()
+
+
+def test_an_experiment_whose_rank_is_planned_is_a_campaign_all_the_same(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text(CAMPAIGN + '[model]\nlora_rank = "auto"\n')
+    assert load_plan(path, []).sweeps == 40
 
 
 @pytest.mark.parametrize(
