@@ -71,7 +71,6 @@ class Pair:
     client: Pluto
     before: CarrierOffset
     crystal: Crystal
-    readings: list[Reading]
     tables: GainTables
     levels: FrontEndLevels
 
@@ -144,7 +143,7 @@ def _measure_pair(station: Pluto, name: str, client: Pluto, plan: Plan, tell: Te
             raise RadioError(unheard(station, client))
     finally:
         client.stop_transmitting()
-    return Pair(name, client, before, crystal, readings, tables, levels)
+    return Pair(name, client, before, crystal, tables, levels)
 
 
 def _read_gains(station: Pluto, client: Pluto, receive_db: float, plan: Plan) -> list[Reading]:
@@ -198,7 +197,7 @@ def _reference(pair: Pair, gains: list[Gain], cable_db: Quantity) -> CableRefere
     sent = _gains(pair.tables.transmit)
     paths = [
         reading.level_db.value - gain_at(sent, reading.transmit_db).value - gain_at(gains, reading.receive_db).value
-        for reading in pair.readings
+        for reading in pair.tables.readings
     ]
     mean = sum(paths) / len(paths)
     scatter = max(LEAST_READING_DB, pair.tables.path_db.uncertainty, max(abs(path - mean) for path in paths))

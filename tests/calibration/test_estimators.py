@@ -176,8 +176,24 @@ def test_gain_tables_come_out_of_readings_that_see_both_gains_at_once():
         assert {s: q.value for s, q in table.items()} == pytest.approx(truth, abs=0.15)
         assert all(q.uncertainty < 0.1 for q in table.values())
     assert fitted.path_db.value == pytest.approx(-55.0, abs=0.15)
-    with pytest.raises(RadioError, match="smaller steps"):
+    with pytest.raises(RadioError, match="no chain of readings joins all settings"):
         fit_gains([readings[0], Reading(-5.0, 70.0, Quantity(0.0, 0.1))], -20.0, 0.0)
+
+
+def test_a_reading_in_which_samples_were_lost_is_left_out_and_too_many_are_told():
+    settings = [(t, r) for t in (-20.0, -10.0, 0.0) for r in (0.0, 10.0, 20.0, 30.0)]
+    good = [Reading(t, r, Quantity(t + r - 50.0, 0.05)) for t, r in settings]
+
+    def torn(*places):
+        return [Reading(r.transmit_db, r.receive_db, Quantity(r.level_db.value - 3.0 * (i in places), 0.05))
+                for i, r in enumerate(good)]  # fmt: skip
+
+    fitted = fit_gains(torn(5), 0.0, 0.0)
+    assert len(fitted.readings) == 11
+    assert fitted.transmit[-10.0].value == pytest.approx(-10.0, abs=1e-6)
+    assert fitted.transmit[-10.0].uncertainty < 0.06
+    with pytest.raises(RadioError, match="more than 20 % of the levels do not fit"):
+        fit_gains([*torn(0, 5, 7, 10), *torn(2, 3, 9)], 0.0, 0.0)
 
 
 def test_a_model_that_does_not_fit_is_less_sure_of_its_gains():
