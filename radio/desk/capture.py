@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 from protocol.bursts import Burst, Window
 from radio.limits import SILENT_SAMPLES
@@ -55,8 +56,8 @@ class Capture:
         # Without a taper a strong neighbour would leak into everything.
         self._taper = np.hanning(self._hop).astype(np.float32)
         self._pieces: list[Samples] = []
-        self._spectra: list[NDArray[np.float32]] = []
-        self._powers: dict[str, list[NDArray[np.float64]]] = {}
+        # Power over time where each burst is: the median of its RBs, which narrower bursts leave alone.
+        self._powers: dict[str, list[NDArray[np.float32]]] = {burst.client: [] for burst in bursts}
         self._left = np.empty(0, np.complex64)
         self._hops = 0
 
@@ -71,17 +72,17 @@ class Capture:
         whole = len(joined) // self._hop * self._hop
         self._left = joined[whole:]
         piece = joined[:whole]
-        spectrum = np.fft.fft(piece.reshape(-1, self._hop) * self._taper, axis=1)
+        spectrum = fft.fft(piece.reshape(-1, self._hop) * self._taper, axis=1)
         self._pieces.append(piece)
-        self._spectra.append((spectrum.real**2 + spectrum.imag**2).astype(np.float32))
+        self._note_power(spectrum.real**2 + spectrum.imag**2)
         self._hops += whole // self._hop
         forgotten = 0
         while self.samples - len(self._pieces[0]) > LONGEST_S * self._numerology.sample_rate_hz:
             forgotten += len(self._pieces[0])
-            self._hops -= len(self._spectra[0])
-            del self._pieces[0], self._spectra[0]
+            self._hops -= len(self._pieces[0]) // self._hop
+            del self._pieces[0]
             for series in self._powers.values():
-                del series[:1]
+                del series[0]
         return forgotten
 
     def place(self, burst: Burst) -> Place:
@@ -89,11 +90,11 @@ class Capture:
         length = math.ceil(burst_air_samples(burst, self._numerology) / self._hop)
         if self._hops < length + 2 * MARGIN_HOPS:
             return Place(0, self.samples, False)
-        power = self._power_of(burst)
+        power = np.concatenate(self._powers[burst.client])
         inside = _box_sums(power, length)
         first = int(np.argmax(inside))
         rest = self._hops - length
-        outside = max((float(power.sum()) - float(inside[first])) / rest, 1e-30)
+        outside = max((float(power.sum(dtype=np.float64)) - float(inside[first])) / rest, 1e-30)
         contrast = float(inside[first]) / length / outside - 1.0
         deviation = math.sqrt(_TAPERED * (1.0 / length + 1.0 / rest) / self._groups(burst).size)
         whole = first + length <= self._hops - MARGIN_HOPS
@@ -119,14 +120,11 @@ class Capture:
         # Whole samples of every branch.
         return slice(first // 8 * 8, last // 8 * 8)
 
-    def _power_of(self, burst: Burst) -> NDArray[np.float64]:
-        """Power over time where the burst is, (spectra,): the median of its RBs, which narrower bursts leave alone."""
-        series = self._powers.setdefault(burst.client, [])
-        groups = self._groups(burst)
-        for spectra in self._spectra[len(series) :]:
-            by_rb = spectra[:, groups].mean(axis=2, dtype=np.float64)
-            series.append(np.median(by_rb, axis=1))
-        return np.concatenate(series)
+    def _note_power(self, spectra: NDArray[np.float32]) -> None:
+        """Done as samples come in, so that nothing has to be caught up with when a burst is looked for."""
+        for burst in self.bursts:
+            by_rb = spectra[:, self._groups(burst)].mean(axis=2)
+            self._powers[burst.client].append(np.median(by_rb, axis=1))
 
     def _groups(self, burst: Burst) -> NDArray[np.int64]:
         """Columns of a spectrum in which the burst's power is, wherever its carrier may be: (about its RBs, 8)."""
@@ -140,8 +138,8 @@ class Capture:
         return groups
 
 
-def _box_sums(power: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+def _box_sums(power: NDArray[np.float32], length: int) -> NDArray[np.float64]:
     """Sums over every ``length`` neighbours."""
-    total = np.concatenate([[0.0], np.cumsum(power)])
+    total = np.concatenate([[0.0], np.cumsum(power, dtype=np.float64)])
     sums: NDArray[np.float64] = total[length:] - total[:-length]
     return sums
