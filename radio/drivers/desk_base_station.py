@@ -46,20 +46,24 @@ class DeskBaseStationRadio(ReceivingStation):
         return msgspec.structs.replace(report, warnings=[*report.warnings, *self._doubts(report)])
 
     def _doubts(self, report: WindowReport) -> list[str]:
-        """Clients that arrive with more than the cable should let through, each said once."""
+        """What is wrong with levels, each said once: a receiver that clips, clients louder than their cable allows."""
         radio = self._experiment.radio
-        if radio.connection != "cable":
-            return []
-        loud = []
-        for burst in report.bursts:
+        doubts = {}
+        if report.clipped_samples:
+            doubts["clipping"] = (
+                f"the receiver clips ({report.clipped_samples} samples of a {report.window.kind} window): lower "
+                f"radio.receive_gain_db ({radio.receive_gain_db:g}) or radio.transmit_gain_db"
+            )
+        for burst in report.bursts if radio.connection == "cable" else ():
             gain_db = max(burst.gain_db, default=-math.inf)
-            if gain_db > SURPRISE_DB - radio.cable_attenuation_db and burst.client not in self._doubted:
-                self._doubted.add(burst.client)
-                loud.append(
+            if gain_db > SURPRISE_DB - radio.cable_attenuation_db:
+                doubts[f"gain of {burst.client}"] = (
                     f"client '{burst.client}' arrives with {gain_db:.0f} dB, but radio.cable_attenuation_db is "
                     f"{radio.cable_attenuation_db:g}: check the attenuators before a receiver is damaged"
                 )
-        return loud
+        new = [text for about, text in doubts.items() if about not in self._doubted]
+        self._doubted.update(doubts)
+        return new
 
     def _order(self, window: Window, bursts: Sequence[Burst]) -> LinkMessage:
         return ArmCapture(window, list(bursts))

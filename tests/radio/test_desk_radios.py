@@ -108,13 +108,19 @@ def test_no_driver_sends_beyond_the_limits_of_its_profile(lab, driver, monkeypat
     lab.clients["c0"] = open_client_radio("c0", lab.experiment, "")
 
 
-def test_less_attenuation_than_the_profile_says_is_warned_of_once():
-    lab = DeskLab((20.0,), "pluto")
+def test_levels_that_cannot_be_right_are_warned_of_once():
+    lab = DeskLab((20.0, 75.0), "pluto")
     try:
-        assert lab.loss_db["c0"] < 100.0
+        assert 50.0 < lab.loss_db["c0"] < 90.0
         lab.base_station._experiment = with_radio(lab, cable_attenuation_db=100.0)
-        warned = [lab.hear("sounding", [sounding("c0", burst_id=i)])[0].warnings for i in range(2)]
-        assert sum("check the attenuators" in text for texts in warned for text in texts) == 1
+        told = [
+            text
+            for index in range(2)
+            for name in ("c0", "c1")
+            for text in lab.hear("sounding", [sounding(name, burst_id=10 * index + int(name[1]))])[0].warnings
+        ]
+        assert sum("'c0' arrives with" in text and "check the attenuators" in text for text in told) == 1
+        assert sum("the receiver clips" in text and "radio.receive_gain_db (50)" in text for text in told) == 1
     finally:
         lab.close()
 
