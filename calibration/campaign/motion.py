@@ -31,7 +31,7 @@ LEAST_LEVEL = 0.7
 """Of the variance that is fading: the rest is noise. Left free, a high frequency would pass for a low one."""
 FADES_ERROR = 0.4
 """Relative error of a series one cycle long at least; it falls with the root of the cycles (simulated; ours)."""
-EVEN = 0.02
+EVEN = 0.1
 """Intervals may differ by this share of the usual one."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 from typing import Any
 
 _ACTIONS = ("run", "show", "replay")
@@ -31,6 +32,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what ``args.action`` says; the exit code. Raises AirtuneError."""
+    # Numeric libraries' own threads only get into the way of matrices as small as a sounding's.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     code: int = _module(args.action).run(args)
     return code
 
