@@ -21,6 +21,7 @@ CAPTURE_SAMPLES = 1 << 16
 BUFFER_SAMPLES = 1 << 12
 KERNEL_BUFFERS = 16
 """Many and small: little has to be thrown away before a capture, and a busy machine may still be late."""
+LONGEST_BUFFER_SAMPLES = 1 << 16
 TONE_PERIOD = 4096
 TONE_CYCLES = 419
 """Per period: a tenth of the rate, where filters are flat and nothing else lies."""
@@ -34,8 +35,9 @@ WANTED_DBFS = -15.0
 """Level at which a tone is measured."""
 AT_MOST_S = 4.0
 """After so long a tone ends by itself; all of it counts as airtime."""
+STEADY_DB = 0.1
+_CAPTURES_FOR_ONE = 4
 _SHORT_SAMPLES = 1 << 14
-_TRIES = 4
 
 
 def tone_hz(rate_hz: float) -> float:
@@ -55,11 +57,12 @@ def reach_hz(carrier_hz: float, rate_hz: float) -> float:
 
 
 def receive(pluto: Pluto, n_samples: int = CAPTURE_SAMPLES) -> Samples:
-    """Samples in a row; tried again a few times where this machine lost some. Raises RadioError."""
+    """Samples in a row; tried again with longer buffers where this machine lost some. Raises RadioError."""
     buffer_samples = min(BUFFER_SAMPLES, n_samples // 8)
-    for _ in range(_TRIES - 1):
+    while buffer_samples < LONGEST_BUFFER_SAMPLES:
         with suppress(SamplesLostError):
             return pluto.receive(n_samples, buffer_samples)
+        buffer_samples *= 2
     return pluto.receive(n_samples, buffer_samples)
 
 
@@ -91,6 +94,29 @@ def hear_tone(
     return find_tone(
         receive(receiver, n_samples), rate_hz, tone_hz(rate_hz) + shift_hz, reach_hz(settings.carrier_hz, rate_hz)
     )
+
+
+def hear_steady_tone(receiver: Pluto, receive_db: float, n_samples: int) -> Tone | None:
+    """The tone in a capture through which its level stands still; None if there is none in a few captures.
+
+    A level that moves is that of a change of gain still on its way, or of samples lost unseen.
+    """
+    set_receive_gain(receiver, receive_db)
+    settings = receiver.in_force
+    rate_hz = settings.sample_rate_hz
+    for _ in range(_CAPTURES_FOR_ONE):
+        samples = receive(receiver, n_samples)
+        whole, first, last = (
+            find_tone(part, rate_hz, tone_hz(rate_hz), reach_hz(settings.carrier_hz, rate_hz))
+            for part in (samples, *np.array_split(samples, 2))
+        )
+        if whole is None:
+            return None
+        if first is not None and last is not None:
+            step = first.level_dbfs.minus(last.level_dbfs)
+            if abs(step.value) <= STEADY_DB + 4.0 * step.uncertainty:
+                return whole
+    return None
 
 
 def find_receive_gain(receiver: Pluto, shift_hz: float = 0.0) -> float | None:

@@ -169,7 +169,7 @@ def _read_gains(station: Pluto, client: Pluto, receive_db: float, plan: Plan) ->
             break
         bench.start_tone(client, transmit_db)
         for gain_db in usable:
-            tone = bench.hear_tone(station, gain_db, _GAIN_SAMPLES)
+            tone = bench.hear_steady_tone(station, gain_db, _GAIN_SAMPLES)
             if tone is not None and tone.level_dbfs.uncertainty < _UNSURE_DB:
                 readings.append(Reading(transmit_db, gain_db, bench.level_over_sent(tone)))
         transmit_db -= GAIN_STEP_DB

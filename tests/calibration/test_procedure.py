@@ -131,6 +131,27 @@ def test_the_cable_turns_readings_into_channel_gain_as_sure_as_it_says(lab):
     near.stop_transmitting()
 
 
+def test_a_level_that_moves_within_a_capture_is_not_taken(lab, monkeypatch):
+    _, station, near, _ = lab
+    settings = Settings(carrier_hz=915e6, sample_rate_hz=RATE_HZ, kernel_buffers=bench.KERNEL_BUFFERS)
+    for pluto in (station, near):
+        pluto.configure(settings)
+    bench.start_tone(near, -20.0)
+    honest, moving = bench.receive, [2]
+
+    def receive(pluto, n_samples):
+        samples = honest(pluto, n_samples)
+        moving[0] -= 1
+        samples[: n_samples // 3] *= 0.7 if moving[0] >= 0 else 1.0
+        return samples
+
+    monkeypatch.setattr(bench, "receive", receive)
+    assert bench.hear_steady_tone(station, 50.0, 1 << 14).level_dbfs.value == pytest.approx(-18.97, abs=0.05)
+    moving[0] = 100
+    assert bench.hear_steady_tone(station, 50.0, 1 << 14) is None
+    near.stop_transmitting()
+
+
 def test_a_client_that_is_not_heard_is_named_and_left_silent(lab):
     plutos, station, near, far = lab
     plutos.control(DeadLo(radio="far", side="transmit"))
