@@ -19,6 +19,7 @@ from protocol.configuration import Experiment
 from protocol.errors import ConfigurationError
 from protocol.experiment_file import experiment_to_dict
 from protocol.files import write_atomically
+from radio.channel.replay import replay_sha256
 
 RANKS = (1, 2, 4, 8, 16, 32)
 PLAYED_ROUNDS = 120
@@ -31,12 +32,12 @@ _NOT_OF_IT = {"experiment": ("name", "rounds", "test_texts", "validation_texts",
 
 
 def plan_key(experiment: Experiment, ranks: Sequence[int]) -> str:
-    """Hash of all that a plan depends on."""
+    """Hash of all that a plan depends on, a replayed channel's content too. Raises DataError if it cannot be read."""
     tables = experiment_to_dict(experiment)
     for table, keys in _NOT_OF_IT.items():
         for key in keys:
             tables[table].pop(key, None)
-    text = f"{_VERSION} {list(ranks)} {PLAYED_ROUNDS}\n{toml_text(tables)}"
+    text = f"{_VERSION} {list(ranks)} {PLAYED_ROUNDS}\n{toml_text(tables)}{replay_sha256(experiment) or ''}"
     return hashlib.blake2b(text.encode()).hexdigest()[:16]
 
 

@@ -18,6 +18,7 @@ from calibration.campaign.estimates import sounding_grid
 from calibration.campaign.radios import receiving_experiment
 from calibration.campaign.replay import make_replay, sounding_taps
 from deploy.cli import main
+from deploy.planning.planner import plan_key
 from protocol.bursts import SoundingBurst, Window
 from protocol.configuration import Experiment
 from protocol.errors import ConfigurationError, DataError
@@ -247,6 +248,17 @@ def test_a_run_knows_which_file_it_replays(campaign, tmp_path):
     copy.write_bytes(file.read_bytes() + b"\n")
     assert replay_sha256(replaying(plan.experiment, copy)) != first
     assert replay_sha256(plan.experiment) is None
+
+
+def test_another_channel_file_makes_another_plan(campaign, tmp_path):
+    plan, _, file = campaign
+    copy = tmp_path / "copy.json"
+    copy.write_bytes(file.read_bytes())
+    experiment = replaying(plan.experiment, copy)
+    first = plan_key(experiment, [1, 2])
+    assert plan_key(experiment, [1, 2]) == first
+    copy.write_bytes(file.read_bytes() + b"\n")
+    assert plan_key(experiment, [1, 2]) != first
 
 
 @pytest.mark.parametrize(

@@ -327,6 +327,26 @@ def test_recordings_say_where_and_what_and_are_sigmf(tmp_path):
     assert [c["airtune:kind"] for c in captures] == ["silent", "sounding"]
 
 
+def test_a_sweep_that_was_interrupted_is_one_recording_all_the_same(tmp_path):
+    sigmf = pytest.importorskip("sigmf")
+    members = [{"name": "a", "distance_m": 8.0}, {"name": "b", "distance_m": 12.0}]
+    plan = campaign_plan(1, members, radio={"driver": "simulated", "record_iq": True})
+
+    def interrupt(sounding):
+        raise KeyboardInterrupt
+
+    with Journal.create(tmp_path / "c", plan) as journal, pytest.raises(KeyboardInterrupt):
+        run_campaign(journal, interrupt)
+    with Journal(tmp_path / "c") as journal:
+        run_campaign(journal)
+    recording = sigmf.fromfile(tmp_path / "c" / "iq" / "round-0001.sigmf-meta")
+    recording.validate()
+    kinds = [(c["airtune:window"], c["airtune:kind"]) for c in recording.get_captures()]
+    assert kinds == [(0, "silent"), (1, "acquisition"), (2, "sounding"), (9, "acquisition"), (10, "sounding")]
+    heard = [a["airtune:client"] for a in recording.get_annotations() if a.get("airtune:detected")]
+    assert heard == ["a", "b"]
+
+
 def test_a_place_on_earth_is_where_metres_east_and_north_lead():
     from calibration.campaign.plan import Origin
 
