@@ -143,9 +143,9 @@ class _CaptureLoop:
             samples = self._end.read()
         except RadioError as error:
             self._streams = False
-            self._warnings.append(f"the radio was lost and found again: {error}")
-            self._recovered()
-            return
+            if self._capture is not None and self._recovered():
+                self._warnings.append(f"the radio was lost and found again: {error}")
+            return  # between two windows nothing is missed: the next one looks for it
         if self._capture is None:
             if time.perf_counter() - self._busy_at > IDLE_S:
                 self._end.stop()
@@ -194,14 +194,23 @@ class _CaptureLoop:
         samples = capture.cut(places)
         if not capture.bursts:
             samples = samples[: capture.window.n_samples]
-        if self._end.take_overflow():
-            self._warnings.append("samples were lost on their way from the radio: this machine or the link is too slow")
+        self._note_lost_samples()
         self._receiver.send(WindowSamples(capture.window), samples)
         lost = sorted(burst.client for burst in capture.bursts if burst.client in self._left_out)
         warnings, self._warnings = [*self._end.notes, *self._warnings], []
         source_s = time.perf_counter() - began
         self._parent.send(SourceDone(_clipped(samples), lost, wait_s, source_s, warnings=warnings))
         self._capture, self._busy_at = None, time.perf_counter()
+
+    def _note_lost_samples(self) -> None:
+        try:
+            lost = self._end.take_overflow()
+        except RadioError as error:
+            self._streams = False
+            self._warnings.append(str(error))
+            return
+        if lost:
+            self._warnings.append("samples were lost on their way from the radio: this machine or the link is too slow")
 
 
 def _clipped(samples: Samples) -> int:

@@ -64,6 +64,16 @@ def test_a_base_station_s_radio_that_drops_its_connection_is_found_again(lab):
     assert report.bursts[0].detected
 
 
+def test_a_base_station_s_radio_that_drops_its_connection_between_windows_is_not_missed(lab):
+    lab.hear("sounding", [sounding("c0")])
+    front_end = lab.plutos.server("bs").radio.front_end
+    assert wait_until(lambda: front_end.streams)
+    lab.plutos.control(Drop(radio="bs"))
+    assert wait_until(lambda: not front_end.streams)
+    report, _ = lab.hear("sounding", [sounding("c0", burst_id=8)])
+    assert report.bursts[0].detected
+
+
 def test_a_client_s_radio_that_drops_its_connection_is_found_again_and_sends(lab):
     lab.hear("sounding", [sounding("c1")])
     lab.plutos.control(Drop(radio="c1"))
