@@ -17,6 +17,7 @@ from deploy.sweeps.sweep_file import is_sweep, load_sweep
 from protocol.configuration import Experiment
 from protocol.errors import ConfigurationError
 from protocol.experiment_file import experiment_to_dict, load_experiment, read_toml
+from radio.channel.replay import replay_sha256
 
 _HASH_CHARACTERS = 10
 _SHORT = 24
@@ -143,7 +144,7 @@ def _seeded(
 
 
 def _placed(method: str, experiment: Experiment, out: Path) -> PlannedRun:
-    text = toml_text(experiment_to_dict(experiment))
+    text = toml_text(experiment_to_dict(experiment)) + (replay_sha256(experiment) or "")
     digest = hashlib.blake2b(text.encode()).hexdigest()[:_HASH_CHARACTERS]
     slug = re.sub(r"[^A-Za-z0-9.]+", "-", method).strip("-.") or "run"
     return PlannedRun(method, experiment, out / f"{slug}-seed{experiment.experiment.seed}-{digest}")
