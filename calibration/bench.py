@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.levels import FrontEndLevels, front_end_levels
-from calibration.tones import Tone, find_tone
+from calibration.tones import Tone, find_tone, level_at
 from protocol.errors import RadioError
 from radio.pluto.attributes import PHY, RECEIVE_GAIN, XO_CORRECTION, Attribute, number_of
 from radio.pluto.pluto import Pluto, SamplesLostError
@@ -106,16 +106,13 @@ def hear_steady_tone(receiver: Pluto, receive_db: float, n_samples: int) -> Tone
     rate_hz = settings.sample_rate_hz
     for _ in range(_CAPTURES_FOR_ONE):
         samples = receive(receiver, n_samples)
-        whole, first, last = (
-            find_tone(part, rate_hz, tone_hz(rate_hz), reach_hz(settings.carrier_hz, rate_hz))
-            for part in (samples, *np.array_split(samples, 2))
-        )
-        if whole is None:
+        tone = find_tone(samples, rate_hz, tone_hz(rate_hz), reach_hz(settings.carrier_hz, rate_hz))
+        if tone is None:
             return None
-        if first is not None and last is not None:
-            step = first.level_dbfs.minus(last.level_dbfs)
-            if abs(step.value) <= STEADY_DB + 4.0 * step.uncertainty:
-                return whole
+        first, last = (level_at(part, rate_hz, tone.frequency_hz.value) for part in np.array_split(samples, 2))
+        step = first.minus(last)
+        if abs(step.value) <= STEADY_DB + 4.0 * step.uncertainty:
+            return tone
     return None
 
 

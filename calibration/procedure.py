@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from calibration import bench
 from calibration.carrier import CarrierOffset
 from calibration.crystal import correct_crystal, measure_offset, unheard
-from calibration.gains import LEAST_READING_DB, GainTables, Reading, fit_gains
+from calibration.gains import LEAST_READING_DB, MEDIAN_OF_NORMAL, GainTables, Reading, fit_gains
 from calibration.levels import FrontEndLevels
 from calibration.noise import noise_density, noise_figure_db
 from protocol.errors import RadioError
@@ -195,17 +197,20 @@ def _joined(tables: list[dict[float, Quantity]]) -> list[Gain]:
 def _reference(pair: Pair, gains: list[Gain], cable_db: Quantity) -> CableReference:
     """Cable reference of a client, with the gain tables that its readings will be used with."""
     sent = _gains(pair.tables.transmit)
-    paths = [
-        reading.level_db.value - gain_at(sent, reading.transmit_db).value - gain_at(gains, reading.receive_db).value
-        for reading in pair.tables.readings
-    ]
-    mean = sum(paths) / len(paths)
-    scatter = max(LEAST_READING_DB, pair.tables.path_db.uncertainty, max(abs(path - mean) for path in paths))
+    paths = np.array(
+        [
+            reading.level_db.value - gain_at(sent, reading.transmit_db).value - gain_at(gains, reading.receive_db).value
+            for reading in pair.tables.readings
+        ]
+    )
+    offset_db = float(np.median(paths))
+    scatter = float(np.median(np.abs(paths - offset_db))) / MEDIAN_OF_NORMAL
+    scatter = max(LEAST_READING_DB, pair.tables.path_db.uncertainty, scatter)
     return CableReference(
         name=pair.name,
         transmitter=pair.client.serial,
         attenuation_db=cable_db,
-        offset_db=Quantity(mean, scatter).plus(cable_db),
+        offset_db=Quantity(offset_db, scatter).plus(cable_db),
         date=now_utc().isoformat(),
     )
 
