@@ -59,16 +59,19 @@ def true_ppm(plutos, name):
     return 1e6 * (factors[0] / factors[1] - 1.0)
 
 
-@pytest.mark.parametrize(("carrier_hz", "rate_hz"), [(915e6, RATE_HZ), (2.4e9, 2e6)])
-def test_one_calibration_finds_what_was_set(lab, carrier_hz, rate_hz):
+@pytest.mark.parametrize(
+    ("carrier_hz", "rate_hz", "names"), [(915e6, RATE_HZ, ("near", "far")), (2.4e9, 2e6, ("near",))]
+)
+def test_one_calibration_finds_what_was_set(lab, carrier_hz, rate_hz, names):
     plutos, station, near, far = lab
-    found_ppm = {near.serial: true_ppm(plutos, "near"), far.serial: true_ppm(plutos, "far")}
+    clients = {name: {"near": near, "far": far}[name] for name in names}
+    found_ppm = {name: true_ppm(plutos, name) for name in names}
     told = []
     asked = plan(carrier_hz, sample_rate_hz=rate_hz, full_scale_dbm=NOMINAL_FULL_SCALE_DBM)
-    outcome = calibrate(station, {"near": near, "far": far}, asked, told.append)
+    outcome = calibrate(station, clients, asked, told.append)
 
-    for client, name, calibration in zip((near, far), ("near", "far"), outcome.clients, strict=True):
-        assert outcome.before[client.serial].ppm.value == pytest.approx(found_ppm[client.serial], abs=0.002)
+    for (name, client), calibration in zip(clients.items(), outcome.clients, strict=True):
+        assert outcome.before[client.serial].ppm.value == pytest.approx(found_ppm[name], abs=0.002)
         left_hz = true_ppm(plutos, name) * 1e-6 * carrier_hz
         assert abs(left_hz) <= 0.5 * step_hz(carrier_hz, 40_000_000) + 5.0
         assert calibration.crystal.left_ppm.value * 1e-6 * carrier_hz == pytest.approx(left_hz, abs=5.0)
@@ -90,7 +93,7 @@ def test_one_calibration_finds_what_was_set(lab, carrier_hz, rate_hz):
             assert gain.gain_db.uncertainty < 0.12
 
     receiver, sender = outcome.station.receiver, outcome.clients[0].transmitter
-    assert receiver.noise_figure_db.value == pytest.approx(6.0 - 0.5 * (0.3 + 1.0), abs=0.5)  # true full scales
+    assert receiver.noise_figure_db.value == pytest.approx(6.0 - np.mean([0.3, 1.0][: len(names)]), abs=0.5)
     assert receiver.noise_figure_db.uncertainty == pytest.approx(3.0, abs=0.1)
     assert (receiver.image_db.value, receiver.dc_dbfs.value) == pytest.approx((-38.0, -47.0), abs=0.5)
     assert (sender.image_db.value, sender.carrier_db.value) == pytest.approx((-41.0, -35.0 - 7.0 + 6.02), abs=0.7)
@@ -104,14 +107,12 @@ def is_silent(plutos, name):
 
 
 def test_the_noise_figure_is_as_good_as_the_power_that_is_known(lab):
-    _, station, near, far = lab
+    _, station, near, _ = lab
     # At -20 dB the true transmit gain is 0.3 dB above its setting: full scale, by definition there, is 7.3 dBm.
     known = calibrate(station, {"near": near}, plan(full_scale_dbm=Quantity(7.3, 0.2)), lambda _: None).station.receiver
     assert known.noise_figure_db.value == pytest.approx(6.0, abs=0.5)
     assert known.noise_figure_db.uncertainty < 0.5
     assert known.full_scale_dbm.value == pytest.approx(-gain_error_db(RECEIVE_ERRORS_DB, 40.0), abs=0.2)
-    unknown = calibrate(station, {"far": far}, plan(cable_db=None), lambda _: None).station
-    assert (unknown.receiver.noise_figure_db, unknown.receiver.full_scale_dbm, unknown.references) == (None, None, [])
 
 
 def test_the_cable_turns_readings_into_channel_gain_as_sure_as_it_says(lab):
