@@ -186,7 +186,7 @@ def _check_consistency(experiment: Experiment, origin: str) -> None:
     for member in experiment.clients.members:
         both = member.distance_m is not None and member.mean_snr_db is not None
         neither = member.distance_m is None and member.mean_snr_db is None
-        if (both and not hardware) or (neither and not hardware and not measured):
+        if both or (neither and not hardware and not measured):
             raise ConfigurationError(
                 f"{origin}: client '{member.name}' needs exactly one of distance_m and mean_snr_db"
             )

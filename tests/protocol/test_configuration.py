@@ -133,6 +133,10 @@ def test_radios_on_a_desk_need_neither_distance_nor_snr(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
+        (
+            [*ON_A_DESK[:2], 'clients.members=[{name = "a", uri = "usb:", distance_m = 3.0, mean_snr_db = 9.0}]'],
+            "client 'a' needs exactly one of distance_m and mean_snr_db",
+        ),
         (["radio.driver=pluto"], r"the base station \(radio\.uri\) needs a uri"),
         (["radio.driver=pluto", "radio.uri=usb:"], "client 'a' needs a uri"),
         ([*ON_A_DESK, "radio.connection=air"], r"radio\.band_hz .* and radio\.licence .* must be given"),
