@@ -93,6 +93,33 @@ def test_a_pluto_is_examined_and_the_band_shown(verdicts, capsys, tmp_path, monk
     assert "SKIP  " in shown
 
 
+EXPERIMENT = """
+[experiment]
+name = "lab"
+[radio]
+driver = "gr-iio"
+uri = "{bs}"
+carrier_hz = 915e6
+calibration_dir = ""
+[clients]
+members = [{{ name = "edge", uri = "{edge}" }}, {{ name = "gone", uri = "ip:127.0.0.250" }}]
+"""
+
+
+@needs_pyadi
+def test_the_radios_of_an_experiment_are_examined_by_name(verdicts, capsys, tmp_path, monkeypatch):
+    verdicts("pass")
+    monkeypatch.setattr("calibration.doctor.behaviour._LEAST_INTERVAL_S", 0.0)
+    with virtual_plutos(["bs", "edge"], on_demand=True) as plutos:
+        path = tmp_path / "lab.toml"
+        path.write_text(EXPERIMENT.format(bs=plutos.uri("bs"), edge=plutos.uri("edge")))
+        assert main(["doctor", str(path), "--no-transmit", "--json"]) == 15
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    reached = {f["subject"]: f["verdict"] for f in findings if f["check"] == "reachable"}
+    assert reached == {"base-station": "pass", "edge": "pass", "gone": "fail"}
+    assert {f["verdict"] for f in findings if f["check"] == "calibration"} == {"skip"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
