@@ -37,10 +37,16 @@ def _row(link: LinkSummary) -> list[str]:
     spread = link.delay_spread_s or link.burst_delay_spread_s
     return [
         f"{link.transmitter} > {link.receiver}", f"{link.detected} of {link.soundings}", number(link.distance_m, 1),
-        str(link.gain_db), number(link.sinr_db, 1), number(link.weakest_sinr_db, 1), str(spread.times(1e9)),
+        _gain_text(link), number(link.sinr_db, 1), number(link.weakest_sinr_db, 1), str(spread.times(1e9)),
         _k_text(link), _text(link.doppler_hz), str(link.cfo_hz),
         fading.model if fading is not None else DASH, number(fading.p_value, 2) if fading is not None else DASH,
     ]  # fmt: skip
+
+
+def _gain_text(link: LinkSummary) -> str:
+    """With what calibration leaves open, where there was one."""
+    level_db = link.level_uncertainty_db
+    return str(link.gain_db) if level_db is None else f"{link.gain_db} (level ± {level_db:.2g})"
 
 
 def _k_text(link: LinkSummary) -> str:

@@ -84,6 +84,8 @@ class BurstReport(Struct, frozen=True):
     evm_db: float = 0.0
     gain_db: list[float] = field(default_factory=list)
     """Channel power gain per RB: received over transmitted power spectral density."""
+    level_uncertainty_db: float | None = None
+    """Standard deviation of the level that all of ``gain_db`` shares, by calibration; None: nominal, or simulated."""
     noise_db: list[float] = field(default_factory=list)
     """Noise power per RB seen in the burst itself, dB relative to full scale."""
     sinr_db: list[float] = field(default_factory=list)

@@ -28,6 +28,8 @@ class Sounding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, di
     detected: bool
     gain_db: list[float] = field(default_factory=list)
     """Channel power gain."""
+    level_uncertainty_db: float | None = None
+    """Of the level that all gains share, by calibration; None: nominal, or simulated."""
     sinr_db: list[float] = field(default_factory=list)
     noise_db: list[float] = field(default_factory=list)
     """Noise power in the sounding itself, dB relative to full scale."""

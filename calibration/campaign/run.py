@@ -197,6 +197,7 @@ def _measured(place: Sounding, burst: SoundingBurst, heard: BurstReport, clipped
         place,
         detected=True,
         gain_db=[round(level, 3) for level in heard.gain_db],
+        level_uncertainty_db=heard.level_uncertainty_db,
         sinr_db=[round(level - burst.tx_gain_db, 3) for level in heard.sinr_db],
         noise_db=[round(level, 3) for level in heard.noise_db],
         cfo_hz=heard.cfo_hz - burst.cfo_correction_hz,

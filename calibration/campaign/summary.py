@@ -30,6 +30,8 @@ class LinkSummary(Struct, frozen=True, kw_only=True):
     """Of the first sounding heard."""
     gain_db: Quantity
     """Of the mean power; its uncertainty is that of a mean over so many fades."""
+    level_uncertainty_db: float | None
+    """What comes on top: how well the radios' levels are calibrated; None: nominal, or simulated."""
     gain_spread_db: float
     """Standard deviation of the soundings' gains."""
     sinr_db: float
@@ -107,6 +109,7 @@ def link_summary(series: LinkSeries, grid: SoundingGrid) -> LinkSummary:
         detected=len(series.soundings),
         distance_m=series.soundings[0].distance_m,
         gain_db=_mean_gain_db(series),
+        level_uncertainty_db=series.soundings[-1].level_uncertainty_db,
         gain_spread_db=float(np.std([s.mean_gain_db for s in series.soundings])),
         sinr_db=float(10.0 * np.log10(sinr.mean())),
         weakest_sinr_db=float(10.0 * np.log10(sinr.min())),

@@ -91,6 +91,7 @@ def _columns(pa: Any) -> list[tuple[str, Any]]:
         ("sweep", pa.int64()), ("transmitter", pa.string()), ("receiver", pa.string()), ("time_s", number),
         ("taken_at", pa.string()), ("detected", pa.bool_()), ("distance_m", number), ("transmitter_m", numbers),
         ("receiver_m", numbers), ("note", pa.string()), ("gain_db", number), ("gain_uncertainty_db", number),
+        ("level_uncertainty_db", number),
         ("rb_gain_db", numbers), ("rb_gain_uncertainty_db", numbers), ("sinr_db", numbers),
         ("sinr_uncertainty_db", numbers), ("noise_db", numbers), ("silent_noise_db", numbers),
         ("cfo_hz", number), ("cfo_uncertainty_hz", number), ("delay_spread_s", number),
@@ -115,6 +116,7 @@ def _measured(sounding: Sounding, seen: SoundingEstimates) -> dict[str, Any]:
     return {
         "gain_db": seen.gain_db.value,
         "gain_uncertainty_db": seen.gain_db.uncertainty,
+        "level_uncertainty_db": sounding.level_uncertainty_db,
         "rb_gain_db": sounding.gain_db,
         "rb_gain_uncertainty_db": seen.rb_gain_uncertainty_db,
         "sinr_db": sounding.sinr_db,

@@ -12,6 +12,7 @@ from pathlib import Path
 from protocol.configuration import Experiment, RadioTable
 from radio.calibration_file import Calibration, gain_at, load_for
 from radio.channel.levels import TX_PEAK_AMPLITUDE
+from radio.quantity import Quantity
 
 
 @dataclass(frozen=True)
@@ -30,22 +31,24 @@ def gain_offset_db(radio: RadioTable, transmitter: Levels, receiver: Levels) -> 
     return receiver.receive_full_scale_dbm - radio.receive_gain_db - full_power_dbm
 
 
-def measured_offsets_db(experiment: Experiment, receiver: Calibration | None) -> dict[str, float]:
-    """The same by client, for those whose cable to this receiver was measured (docs/calibration.md).
+def measured_offsets_db(experiment: Experiment, receiver: Calibration | None) -> dict[str, Quantity]:
+    """The same by client and with its uncertainty, for those whose cable to this receiver was measured.
 
+    docs/calibration.md says how.
     A client's own gain table counts if its file is here, too; at the gain it was calibrated with it changes nothing.
     Raises DataError if that file is damaged or another Pluto's.
     """
     radio = experiment.radio
     if receiver is None or receiver.receiver is None:
         return {}
-    received_db = gain_at(receiver.receiver.gains, radio.receive_gain_db).value
+    received_db = gain_at(receiver.receiver.gains, radio.receive_gain_db)
     offsets = {}
     for member in experiment.clients.members:
         reference = next((r for r in receiver.references if r.name in (member.name, member.uri)), None)
         if reference is not None:
             sender = load_for(reference.transmitter, radio.carrier_hz, Path(radio.calibration_dir))
             gains = [] if sender is None or sender.transmitter is None else sender.transmitter.gains
-            sent_db = gain_at(gains, radio.transmit_gain_db).value - 20.0 * math.log10(TX_PEAK_AMPLITUDE)
-            offsets[member.name] = -sent_db - received_db - reference.offset_db.value
+            sent_db = gain_at(gains, radio.transmit_gain_db)
+            peaks_db = Quantity(20.0 * math.log10(TX_PEAK_AMPLITUDE), 0.0)
+            offsets[member.name] = peaks_db.minus(sent_db).minus(received_db).minus(reference.offset_db)
     return offsets

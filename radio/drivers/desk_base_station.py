@@ -69,10 +69,12 @@ class DeskBaseStationRadio(ReceivingStation):
         return ArmCapture(window, list(bursts))
 
     def _physical(self, window: Window, report: BurstReport) -> BurstReport:
+        measured_db = self._source.started.gain_offsets_db.get(report.client)
         nominal_db = gain_offset_db(self._experiment.radio, Levels(), Levels())
-        offset_db = self._source.started.gain_offsets_db.get(report.client, nominal_db)
+        offset_db = nominal_db if measured_db is None else measured_db.value
         return msgspec.structs.replace(
             report,
             gain_db=[gain + offset_db for gain in report.gain_db],
             channel_db=[gain + offset_db for gain in report.channel_db],
+            level_uncertainty_db=None if measured_db is None else measured_db.uncertainty,
         )

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from protocol.bursts import Burst, BurstReport, TransmitReport, Window
 from protocol.configuration import Experiment
+from radio.quantity import Quantity
 
 
 class LinkMessage(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
@@ -28,7 +29,7 @@ class Started(LinkMessage, frozen=True, tag="started"):
     """Child to parent: ready to work; the ether says where it listens, a capture what was measured of its radio."""
 
     radio_address: str = ""
-    gain_offsets_db: dict[str, float] = field(default_factory=dict)
+    gain_offsets_db: dict[str, Quantity] = field(default_factory=dict)
     """By client: what turns gains between digital powers into the channel's, where that was calibrated."""
     identity: dict[str, str] = field(default_factory=dict)
     """Which radio it is."""

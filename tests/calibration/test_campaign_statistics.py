@@ -14,6 +14,7 @@ from scipy import stats
 from calibration.campaign.delays import delay_profile, fading_delay_spread
 from calibration.campaign.estimates import delay_spread, estimate_sounding, exponential_correlation, sounding_grid
 from calibration.campaign.fading import MODELS, fading_fits, fitted_distribution, k_factor
+from calibration.campaign.journal import Journal
 from calibration.campaign.motion import doppler, fading_spectrum, model_spectrum
 from calibration.campaign.path_loss import path_loss
 from calibration.campaign.plan import Link
@@ -241,6 +242,19 @@ def test_show_tells_page_numbers_and_what_was_never_heard(tmp_path, capsys):
     assert main(["campaign", "show", str(tmp_path / "c")]) == 0
     assert "never heard: b > base-station" in capsys.readouterr().out
     assert main(["campaign", "show", str(tmp_path)]) == 12
+
+
+def test_what_calibration_leaves_open_is_told_beside_the_gain(tmp_path, capsys):
+    plan = campaign_plan(3, [{"name": "a", "distance_m": 8.0}])
+    with Journal.create(tmp_path / "c", plan) as journal:
+        for sounding in measured(tmp_path / "uncalibrated", plan):
+            journal.append(msgspec.structs.replace(sounding, level_uncertainty_db=0.17))
+    assert main(["campaign", "show", str(tmp_path / "c"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["links"][0]["level_uncertainty_db"] == 0.17
+    assert main(["campaign", "show", str(tmp_path / "c")]) == 0
+    assert "(level ± 0.17)" in capsys.readouterr().out
+    assert main(["campaign", "show", str(tmp_path / "uncalibrated")]) == 0
+    assert "level" not in capsys.readouterr().out
 
 
 def test_a_campaign_of_one_sounding_can_be_shown(tmp_path, capsys):

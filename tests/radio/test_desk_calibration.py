@@ -74,7 +74,8 @@ def desk(tmp_path):
 def test_a_sounding_s_gain_and_carrier_are_those_that_were_calibrated(desk):
     plutos, experiment, directory, _ = desk
     nominal_gain_db = -LOSS_DB + (9.0 - 0.5 - 7.0) + (0.8 + 1.5)
-    for directory_name, gain_db, cfo_hz in ((str(directory), -LOSS_DB, 0.0), ("", nominal_gain_db, 6.0 * 2400.0)):
+    calibrated = str(directory), -LOSS_DB, 0.0, pytest.approx(0.1 * 3**0.5)
+    for directory_name, gain_db, cfo_hz, level_db in (calibrated, ("", nominal_gain_db, 6.0 * 2400.0, None)):
         radio = msgspec.structs.replace(experiment.radio, calibration_dir=directory_name)
         plutos.server("c0").radio.power_up()
         lab = RadioLab(msgspec.structs.replace(experiment, radio=radio))
@@ -87,6 +88,7 @@ def test_a_sounding_s_gain_and_carrier_are_those_that_were_calibrated(desk):
             lab.close()
         assert np.mean(heard.gain_db) == pytest.approx(gain_db, abs=0.5)
         assert heard.cfo_hz == pytest.approx(cfo_hz, abs=40.0)
+        assert heard.level_uncertainty_db == level_db
 
 
 def test_a_calibration_of_another_pluto_is_refused_before_anything_is_received(desk):
