@@ -8,6 +8,7 @@ from typing import Protocol, TextIO
 
 from calibration.campaign.plan import CampaignPlan
 from calibration.campaign.records import Sounding
+from deploy.bars import counting_bar
 
 
 class CampaignProgress(Protocol):
@@ -55,18 +56,7 @@ class _Lines(AbstractContextManager[CampaignProgress]):
 
 class _Bar(AbstractContextManager[CampaignProgress]):
     def __init__(self, plan: CampaignPlan, done: int, stream: TextIO) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(complete_style="blue"),
-            MofNCompleteColumn(),
-            TextColumn("soundings"),
-            TimeRemainingColumn(),
-            console=Console(file=stream),
-            transient=True,
-        )
+        self._progress = counting_bar("soundings", stream)
         self._task = self._progress.add_task(plan.name, total=plan.sweeps * len(plan.links), completed=done)
 
     def __enter__(self) -> CampaignProgress:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, TextIO
 
+from deploy.bars import counting_bar
 from radio.simulation.results import PointResult
 
 
@@ -47,18 +48,7 @@ class _Lines(AbstractContextManager[SweepProgress]):
 
 class _Bar(AbstractContextManager[SweepProgress]):
     def __init__(self, bursts: int, stream: TextIO) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(complete_style="blue"),
-            MofNCompleteColumn(),
-            TextColumn("bursts"),
-            TimeRemainingColumn(),
-            console=Console(file=stream),
-            transient=True,
-        )
+        self._progress = counting_bar("bursts", stream)
         self._task = self._progress.add_task("link", total=bursts)
 
     def __enter__(self) -> SweepProgress:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from deploy.bars import counting_bar
+
 
 @contextmanager
 def open_bar(title: str, unit: str, total: int, stream: TextIO) -> Iterator[Callable[[], None]]:
@@ -14,13 +16,6 @@ def open_bar(title: str, unit: str, total: int, stream: TextIO) -> Iterator[Call
         print(f"{title}: {total} {unit}", file=stream, flush=True)
         yield lambda: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(complete_style="blue"), MofNCompleteColumn(), TextColumn(unit),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(file=stream), transient=True) as bar:
+    with counting_bar(unit, stream) as bar:
         task = bar.add_task(title, total=total)
         yield lambda: bar.advance(task)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from deploy.bars import counting_bar
 from deploy.sweeps.one_run import Outcome
 from deploy.sweeps.planned import PlannedRun
 
@@ -50,14 +51,7 @@ def open_display(runs: Sequence[PlannedRun], missing: Sequence[PlannedRun], stre
     if not stream.isatty():
         yield SweepDisplay(missing, stream, None, before)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(complete_style="blue"), MofNCompleteColumn(), TextColumn("rounds"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(file=stream), transient=True) as bar:
+    with counting_bar("rounds", stream) as bar:
         yield SweepDisplay(missing, stream, bar, before)
 
 
