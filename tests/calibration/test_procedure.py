@@ -13,7 +13,7 @@ from calibration.crystal import ALLOWED_HZ, correct_crystal, measure_offset, off
 from calibration.procedure import NOMINAL_FULL_SCALE_DBM, Plan, calibrate
 from protocol.errors import RadioError
 from radio.calibration_file import channel_gain_db
-from radio.pluto.pluto import Pluto
+from radio.pluto.pluto import Pluto, SamplesLostError
 from radio.pluto.settings import Limits, Settings
 from radio.quantity import Quantity
 from radio.virtual.control_messages import DeadLo, SetCrystal, SetLink
@@ -151,6 +151,21 @@ def test_a_level_that_moves_within_a_capture_is_not_taken(lab, monkeypatch):
     moving[0] = 100
     assert bench.hear_steady_tone(station, 50.0, 1 << 14) is None
     near.stop_transmitting()
+
+
+def test_a_capture_that_lost_samples_is_taken_again_with_longer_buffers():
+    class Busy:
+        def __init__(self):
+            self.tried = []
+
+        def receive(self, n_samples, buffer_samples):
+            self.tried.append((n_samples, buffer_samples))
+            raise SamplesLostError("too slow")
+
+    busy = Busy()
+    with pytest.raises(SamplesLostError):
+        bench.receive(busy, 1 << 16)
+    assert busy.tried == [(1 << 16, 1 << k) for k in range(12, 17)]
 
 
 def test_a_client_that_is_not_heard_is_named_and_left_silent(lab):
