@@ -69,7 +69,7 @@ class Examination:
             yield from findings
             if patient.pluto.settings is not None and patient.pluto.connected:
                 ready.append(patient)
-        if self.transmit and len(ready) > 1 and ready[0] is patients[0]:
+        if self.transmit and ready and ready[0].name == next(iter(self.uris)):
             for client in ready[1:]:
                 yield from joined(ready[0], client)
         for patient in patients:

@@ -349,6 +349,15 @@ def test_a_pluto_that_goes_away_is_told_once_and_the_others_are_examined(bench_o
     assert next(f for f in findings if (f.check, f.subject) == ("rate", "edge")).verdict == "pass"
 
 
+def test_without_its_base_station_nobody_is_taken_for_it(bench_of, tmp_path, monkeypatch):
+    plutos, _ = bench_of()
+    monkeypatch.setattr("calibration.doctor.examination.SIGNAL_CHECKS", ())
+    asked = examination(plutos, tmp_path)
+    findings = list(replace(asked, uris={"gone": "ip:127.0.0.250", **asked.uris}).findings())
+    assert [f.verdict for f in findings if f.subject == "gone"] == ["pass", "fail"]
+    assert not {"link", "crystal"} & {f.check for f in findings}
+
+
 def test_a_scan_shows_who_is_on_the_band(bench_of):
     plutos, station = bench_of()
     with Pluto(plutos.uri("edge"), Limits(max_transmit_gain_db=-20.0)) as other:
