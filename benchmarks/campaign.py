@@ -46,6 +46,8 @@ CHANNELS: dict[str, dict[str, Any]] = {
 }
 DISTANCE_M = 10.0
 PLACES_M = (6.0, 13.0, 28.0)
+BIT_STEP = 7_500
+"""Between two points of the error curve on which replays are compared."""
 
 
 class Found(NamedTuple):
@@ -119,7 +121,7 @@ def print_figure(channel: str, figure: str, every: list[Found]) -> None:
 def decisions(experiment: Experiment, rounds: int) -> list[tuple[Instance, Allocation]]:
     """TSFA's problem and answer of each round, on one falling error curve."""
     names = [member.name for member in experiment.clients.members]
-    curve = [(bits, float(np.exp(-bits / 60_000))) for bits in range(0, 240_001, 7_500)]
+    curve = [(bits, float(np.exp(-bits / 60_000))) for bits in range(0, 240_001, BIT_STEP)]
     problems = [
         Instance(
             rb_total=28, guard_rb=1, V=1.0, latency_model="per-client", queue_s=0.0, deadline_s=15.0,

@@ -12,8 +12,7 @@ from campaign_lab import campaign_plan, measured
 from msgspec.structs import replace
 
 from base_station.planning.channels import draw_rounds
-from base_station.tsfa.problem import ClientInstance, Instance
-from base_station.tsfa.solver import solve
+from benchmarks.campaign import BIT_STEP, cost, decisions
 from calibration.campaign.estimates import sounding_grid
 from calibration.campaign.radios import receiving_experiment
 from calibration.campaign.replay import make_replay, sounding_taps
@@ -34,7 +33,6 @@ from radio.numerology import DEFAULT_2MSPS
 
 GRID = sounding_grid(DEFAULT_2MSPS)
 OFFSETS_HZ = GRID.subcarriers * DEFAULT_2MSPS.subcarrier_spacing_hz
-BIT_STEP = 7500
 
 
 def replaying(experiment: Experiment, file: Path, **radio) -> Experiment:
@@ -88,41 +86,12 @@ def test_a_run_longer_than_the_campaign_starts_over(campaign):
     assert not np.array_equal(replay.taps("near", 20).gains, replay.taps("near", 1).gains)
 
 
-def decisions(experiment: Experiment, rounds: int):
-    """TSFA's problems and answers of the experiment's first rounds, on curves of falling energy."""
-    names = [member.name for member in experiment.clients.members]
-    curve = [(int(b), float(np.exp(-b / 60_000))) for b in range(0, 32 * BIT_STEP + 1, BIT_STEP)]
-    problems = [
-        Instance(
-            rb_total=28, guard_rb=1, V=1.0, latency_model="per-client", queue_s=0.0, deadline_s=15.0,
-            clients=[
-                ClientInstance(
-                    name=name, weight=1.0 / len(names), queue_s=1.5, compute_s=0.5, overhead_s=0.0, curve=curve,
-                    rate_bps_at=drawn.rates[name].rows() if name in drawn.rates else [],
-                ) for name in names
-            ],
-        ) for drawn in draw_rounds(experiment, rounds, first=1)
-    ]  # fmt: skip
-    return problems, [solve(problem) for problem in problems]
-
-
-def cost(problem, answer) -> float:
-    """Objective of ``answer``'s grants under the rates of ``problem``."""
-    total = 0.0
-    for client, grant in zip(problem.clients, answer.clients, strict=True):
-        rate = client.rate_bps_at[grant.rb_count - 1][grant.rb_start] if grant.bits else 1.0
-        energy = next(energy for bits, energy in client.curve if bits == grant.bits)
-        total += problem.V * client.weight * energy + client.queue_s * (client.compute_s + grant.bits / max(rate, 1.0))
-    return total
-
-
 def assert_same_decisions(original: Experiment, replayed: Experiment, rounds: int):
     """As good as the best on the original channel in every round, and the same grants but where several are as good."""
-    problems, best = decisions(original, rounds)
-    _, found = decisions(replayed, rounds)
-    for problem, ours, theirs in zip(problems, best, found, strict=True):
+    pairs = []
+    for (problem, ours), (_, theirs) in zip(decisions(original, rounds), decisions(replayed, rounds), strict=True):
         assert cost(problem, theirs) <= 1.002 * cost(problem, ours)
-    pairs = [pair for x, y in zip(best, found, strict=True) for pair in zip(x.clients, y.clients, strict=True)]
+        pairs += zip(ours.clients, theirs.clients, strict=True)
     assert np.mean([a.bits == b.bits for a, b in pairs]) >= 0.8
     near = [abs(a.rb_count - b.rb_count) <= 1 and abs(a.bits - b.bits) <= BIT_STEP for a, b in pairs]
     assert np.mean(near) >= 0.9
