@@ -78,23 +78,23 @@ class GrIioTransmitter(PlutoTransmitter):
 
     def _send(self, samples: Samples) -> None:
         airtime_s = len(samples) / self.pluto.in_force.sample_rate_hz
-        self.pluto.begin_transmission(airtime_s)
+        sink = _built(lambda: iio.fmcomms2_sink_fc32(self.pluto.uri, [True, True], len(samples), False), self.pluto)
+        stream, graph = StreamIn(), gr.top_block("transmission")
+        graph.connect(stream.block, sink)
+        graph.start()
         try:
-            sink = _built(lambda: iio.fmcomms2_sink_fc32(self.pluto.uri, [True, True], len(samples), False), self.pluto)
-            stream, graph = StreamIn(), gr.top_block("transmission")
-            graph.connect(stream.block, sink)
-            self.pluto.verify()
-            graph.start()
+            self.pluto.begin_transmission(airtime_s)
             try:
+                self.pluto.verify()
                 stream.write(samples)
                 stream.flush()
                 # When the flowgraph ends it destroys its buffer, and with it what has not left.
                 time.sleep(airtime_s + PUSH_S + PLAY_OUT_S)
             finally:
-                stream.end()
-                graph.wait()
+                self.pluto.end_transmission()  # before the flowgraph ends, which takes a second
         finally:
-            self.pluto.end_transmission()
+            stream.end()
+            graph.wait()
 
 
 def _built(make: Callable[[], gr.basic_block], pluto: Pluto) -> gr.basic_block:

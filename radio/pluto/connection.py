@@ -113,10 +113,11 @@ class Connection:
         libraries = load_libraries()
         context = open_context(self.uri, self._timeout_s)
         try:
-            if on := what_is_on(context):
-                self.notes.append(f"{self.uri}: the transmitter was found on ({', '.join(on)}); it is off now")
+            on = what_is_on(context)
             transmitter_off(context, self.uri)
         except OSError as error:
             raise RadioError(f"{self.uri}: its transmitter cannot be switched off: {cause_of(error)}") from error
+        if on:
+            self.notes.append(f"{self.uri}: the transmitter was found on ({', '.join(on)}); it is off now")
         self._sdr = libraries.adi.Pluto(uri_ctx=context)
         self.serial = str(context.attrs.get("hw_serial", ""))

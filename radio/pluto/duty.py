@@ -1,4 +1,4 @@
-"""How long a transmitter was on the air in the past hour, whoever used it: a file per serial number, locked."""
+"""How long a transmitter was on the air in the past hour, whichever of a user's programs sent: a file for each."""
 
 from __future__ import annotations
 
@@ -37,16 +37,35 @@ class DutyLedger:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             now = self._clock()
-            entries = [e for e in _read(descriptor) if now - PERIOD_S < e[0] <= now]
+            # A clock set back makes entries of the future, which were of the past hour all the same.
+            entries = [(min(t, now), seconds) for t, seconds in self._read(descriptor) if now - PERIOD_S < t]
             spent_s = sum(seconds for _, seconds in entries)
             if spent_s + airtime_s > self._budget_s:
                 raise RadioError(
                     f"on the air for {spent_s:.1f} s of the past hour; {airtime_s:.2f} s more would pass the limit of "
                     f"{self._budget_s:.0f} s (radio.max_duty); wait, or send less"
                 )
-            _write(descriptor, [*entries, (now, airtime_s)])
+            _write(descriptor, _merged([*entries, (now, airtime_s)]))
         finally:
             os.close(descriptor)
+
+    def _read(self, descriptor: int) -> list[_Entry]:
+        data = os.pread(descriptor, _LARGEST_FILE, 0)
+        try:
+            return msgspec.json.decode(data, type=list[_Entry]) if data else []
+        except msgspec.DecodeError as error:
+            raise RadioError(
+                f"{self._path} is damaged: nobody knows how long this radio was on the air (radio.max_duty); remove "
+                "the file an hour after it last sent"
+            ) from error
+
+
+def _merged(entries: list[_Entry]) -> list[_Entry]:
+    """One entry a second, at its latest time: the file stays small however short transmissions are."""
+    by_second: dict[int, _Entry] = {}
+    for at, seconds in entries:
+        by_second[int(at)] = (at, seconds + by_second.get(int(at), (at, 0.0))[1])
+    return list(by_second.values())
 
 
 def _directory() -> Path:
@@ -57,14 +76,6 @@ def _directory() -> Path:
     return path
 
 
-def _read(descriptor: int) -> list[_Entry]:
-    try:
-        return msgspec.json.decode(os.pread(descriptor, _LARGEST_FILE, 0), type=list[_Entry])
-    except msgspec.DecodeError:  # new, or cut off when the machine went down
-        return []
-
-
 def _write(descriptor: int, entries: list[_Entry]) -> None:
-    data = msgspec.json.encode(entries)
-    os.pwrite(descriptor, data, 0)
-    os.ftruncate(descriptor, len(data))
+    # In one write, blanks over what was there: a process killed in between leaves no half of a file.
+    os.pwrite(descriptor, msgspec.json.encode(entries).ljust(os.fstat(descriptor).st_size), 0)

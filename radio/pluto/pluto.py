@@ -29,8 +29,6 @@ from radio.pluto.attributes import (
     TEMPERATURE,
     TRANSMIT_BANDWIDTH,
     TRANSMIT_CARRIER,
-    TRANSMIT_CARRIER_OFF,
-    TRANSMIT_GAIN,
     XO_CORRECTION,
     Attribute,
     agrees,
@@ -46,6 +44,8 @@ RECEIVE_CODES = 2048.0
 """Full scale of the 12 bits received."""
 BUFFER_SAMPLES = 1 << 14
 _STATUS_REGISTER, _OVERFLOW = 0x80000088, 0x4
+_FREE = (RECEIVE_CARRIER, RECEIVE_CARRIER_OFF, RECEIVE_BANDWIDTH, RECEIVE_GAIN, RECEIVE_GAIN_MODE, XO_CORRECTION)
+"""Attributes that say nothing of what is sent. The sample rate does: it is the width of it."""
 
 
 class SamplesLostError(RadioError):
@@ -112,9 +112,8 @@ class Pluto:
         return self._connection.read(attribute)
 
     def write_attribute(self, attribute: Attribute, value: float | str) -> None:
-        """Write and read back. What could make it radiate beyond its limits is refused: use ``configure``."""
-        guarded = {(a.channel, a.name) for a in (TRANSMIT_CARRIER, TRANSMIT_CARRIER_OFF, TRANSMIT_GAIN)}
-        if attribute.output and ((attribute.channel, attribute.name) in guarded or attribute.name in ("raw", "scale")):
+        """Write and read back. Only the receiver's, and the crystal's correction: others could pass its limits by."""
+        if attribute not in _FREE:
             raise RadioError(f"{self.uri}: {attribute} is set by configure() and transmit(), which keep the limits")
         self._connection.write(attribute, value)
 
@@ -172,6 +171,9 @@ class Pluto:
         """Whether the receiver gets what is written to the transmitter, bit by bit, instead of what it hears."""
         with self._connection.io("setting the digital loopback"):
             self._connection.sdr.loopback = int(on)
+            found = self._connection.sdr.loopback
+        if found != int(on):
+            raise RadioError(f"{self.uri}: the digital loopback was set to {int(on)}, but it reads {found}")
 
     def start_receiving(self, buffer_samples: int = BUFFER_SAMPLES) -> None:
         """Stream into buffers of this length; what the kernel held from before is thrown away."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from protocol.errors import RadioError
 from radio.pluto.attributes import (
+    ANSWERS,
     DAC,
     TONES,
     TRANSMIT_CARRIER_OFF,
@@ -18,15 +20,22 @@ from radio.pluto.attributes import (
 from radio.pluto.settings import LEAST_TRANSMIT_GAIN_DB
 
 OFF_TIMEOUT_S = 2.0
+_OFF: list[tuple[Attribute, float | str]] = [
+    (TRANSMIT_GAIN, LEAST_TRANSMIT_GAIN_DB),
+    (TRANSMIT_CARRIER_OFF, "1"),
+    *((Attribute(DAC, channel, "raw", True), "0") for channel in TONES),
+    *((Attribute(DAC, channel, "scale", True, 1e-3), 0.0) for channel in TONES),
+]
 
 
 def transmitter_off(context: Any, uri: str) -> None:
-    """Switch it off and read back that it is. Raises OSError, and RadioError if something does not obey."""
-    write_attribute(context, TRANSMIT_GAIN, LEAST_TRANSMIT_GAIN_DB, uri)
-    write_attribute(context, TRANSMIT_CARRIER_OFF, "1", uri)
-    for channel in TONES:
-        write_attribute(context, Attribute(DAC, channel, "raw", True), "0", uri)
-        write_attribute(context, Attribute(DAC, channel, "scale", True, 1e-3), 0.0, uri)
+    """Switch it off and read back that it is. Raises OSError, and RadioError if something does not obey.
+
+    What comes after something that does not obey is switched off all the same.
+    """
+    disobeyed = [refusal for attribute, value in _OFF if (refusal := _refusal(context, attribute, value, uri))]
+    if disobeyed:
+        raise disobeyed[0]
 
 
 def transmitter_off_at(uri: str) -> None:
@@ -46,3 +55,16 @@ def what_is_on(context: Any) -> list[str]:
         if raw == "1" and scale > 0.0:
             found.append(f"tone generator {channel} at {scale:g}")
     return found
+
+
+def _refusal(context: Any, attribute: Attribute, value: float | str, uri: str) -> OSError | RadioError | None:
+    """What a device says to a value, None if it took it. Raises OSError if it says nothing any more."""
+    try:
+        write_attribute(context, attribute, value, uri)
+    except OSError as error:
+        if error.errno not in ANSWERS:
+            raise
+        return error
+    except RadioError as error:
+        return error
+    return None

@@ -56,19 +56,20 @@ class Transmission:
             self.begin(at_most_s, settings)
             try:
                 self._push(samples, cyclic=True)
+                self._timer = threading.Timer(at_most_s, self._time_is_up)
+                self._timer.daemon = True
+                self._timer.start()
             except BaseException:
+                self.forget()
                 self.end()
                 raise
-            self._timer = threading.Timer(at_most_s, self._time_is_up)
-            self._timer.daemon = True
-            self._timer.start()
 
     def stop(self) -> None:
         """End what is sent over and over; safe without it."""
         with self._lock:
             if self._timer is not None:
+                self.end()  # first: one that does not end can be stopped again
                 self.forget()
-                self.end()
 
     def begin(self, airtime_s: float, settings: Settings) -> None:
         """Within the limits: count ``airtime_s``, then carrier on. ``end`` must follow."""
@@ -79,8 +80,7 @@ class Transmission:
             DutyLedger(connection.serial, self.limits.max_duty).spend(airtime_s)
         except RadioError as error:
             raise RadioError(f"{connection.uri}: {error}") from error
-        if self._watchdog is None:
-            self._watchdog = Watchdog(connection.uri)
+        self._see_to_watchdog()
         try:
             connection.write(TRANSMIT_CARRIER, str(round(settings.transmit_carrier_hz)))
             connection.write(TRANSMIT_CARRIER_OFF, "0")
@@ -91,10 +91,13 @@ class Transmission:
         time.sleep(SETTLE_S)
 
     def end(self) -> None:
-        """Carrier down, full attenuation, buffer destroyed."""
+        """Carrier down, full attenuation, buffer destroyed, even if the carrier does not obey."""
         if self._connection.alive:
-            self._connection.silence()
-            self._connection.sdr.tx_destroy_buffer()
+            try:
+                self._connection.silence()
+            finally:
+                if self._connection.alive:
+                    self._connection.sdr.tx_destroy_buffer()
 
     def forget(self) -> None:
         """Nothing is sent over and over any more."""
@@ -104,14 +107,22 @@ class Transmission:
 
     def close(self) -> None:
         """Transmitter off for good, or left to the watchdog if it cannot be reached; safe to call twice."""
-        self.forget()
-        silent = False
-        with suppress(RadioError):
-            self.end()
-            silent = self._connection.alive
-        if self._watchdog is not None:
-            (self._watchdog.dismiss if silent else self._watchdog.release)()
+        with self._lock:
+            self.forget()
+            silent = False
+            with suppress(RadioError):
+                self.end()
+                silent = self._connection.alive
+            if self._watchdog is not None:
+                (self._watchdog.dismiss if silent else self._watchdog.release)()
+                self._watchdog = None
+
+    def _see_to_watchdog(self) -> None:
+        if self._watchdog is not None and not self._watchdog.alive:
+            self._watchdog.dismiss()
             self._watchdog = None
+        if self._watchdog is None:
+            self._watchdog = Watchdog(self._connection.uri)
 
     def _push(self, samples: Samples, cyclic: bool) -> None:
         codes = np.round(np.ascontiguousarray(samples, np.complex64).view(np.float32) * np.float32(TRANSMIT_CODES))
@@ -123,8 +134,10 @@ class Transmission:
             sdr.tx(whole)
 
     def _time_is_up(self) -> None:
-        with suppress(RadioError):  # the connection is gone, which its user will hear of with the next question
-            self.stop()
+        # What is gone, or does not obey, its user will hear of with the next question.
+        with suppress(RadioError), self._lock:
+            if self._timer is threading.current_thread():  # else another transmission has begun meanwhile
+                self.stop()
 
     def _silence_elsewhere(self) -> str:
         """The connection is gone: try to switch a transmitter that was used off over a new one; what came of it."""

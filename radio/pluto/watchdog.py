@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
 from protocol.errors import AirtuneError
 from radio.pluto.attributes import cause_of
@@ -17,6 +19,8 @@ from radio.processes.children import child_environment
 
 _DONE = b"done\n"
 _END_PATIENCE_S = 5.0
+WAITS_S = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""Before each try to reach the Pluto: what took its user may have taken the way to it, too."""
 
 
 class Watchdog:
@@ -34,6 +38,11 @@ class Watchdog:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether it watches: somebody may have killed it, or this machine's memory ran out."""
+        return self._process.poll() is None
+
     def dismiss(self) -> None:
         """The transmitter is off; nothing is left to watch. Safe to call twice."""
         self._end(_DONE)
@@ -50,26 +59,27 @@ class Watchdog:
             self._process.stdin.close()
         except BrokenPipeError:  # somebody killed it
             pass
-        try:
+        with suppress(subprocess.TimeoutExpired):  # then the Pluto is out of reach: it goes on trying without us
             self._process.wait(_END_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 def main(uri: str) -> int:
     """Wait for the end of the pipe; then see to it that nothing radiates."""
     load_libiio()  # now, while there is time
+    reason = ""
     if sys.stdin.buffer.read().endswith(_DONE):
         return 0
-    try:
-        transmitter_off_at(uri)
-    except (AirtuneError, OSError) as error:
-        reason = cause_of(error) if isinstance(error, OSError) else str(error)
-        print(f"airtune: {uri}: its user is gone and its transmitter may be on: {reason}; unplug it", file=sys.stderr)
-        return 1
-    print(f"airtune: {uri}: its user ended without switching the transmitter off; it is off now", file=sys.stderr)
-    return 0
+    for wait_s in WAITS_S:
+        time.sleep(wait_s)
+        try:
+            transmitter_off_at(uri)
+        except (AirtuneError, OSError) as error:
+            reason = cause_of(error) if isinstance(error, OSError) else str(error)
+            continue
+        print(f"airtune: {uri}: its user ended without switching the transmitter off; it is off now", file=sys.stderr)
+        return 0
+    print(f"airtune: {uri}: its user is gone and its transmitter may be on: {reason}; unplug it", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

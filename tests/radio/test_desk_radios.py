@@ -92,6 +92,7 @@ def test_a_radio_that_is_gone_is_named_with_the_errno():
             RadioError, match=r"transmitter of 'c0': ip:\S+ cannot be opened: .*errno 111.*tried 5 times"
         ):
             other.clients["c0"].transmit(other.window("sounding", [sounding("c0")]), sounding("c0"), [])
+        other.plutos.server("c0").plug_in()
         other.plutos.control(Unplug(radio="bs"))
         with pytest.raises(RadioError, match=r"ip:\S+ cannot be opened: .*errno 111"):
             open_base_station_radio(other.experiment)
@@ -165,6 +166,41 @@ def test_kill_9_of_a_sending_client_leaves_neither_a_carrier_nor_a_process(lab, 
     assert "without switching the transmitter off; it is off now" in told
     psutil.wait_procs(children, timeout=10)
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    lab.clients["c0"] = open_client_radio("c0", lab.experiment, "")
+
+
+BY_FLOWGRAPH = """
+import sys, msgspec
+import numpy as np
+from gnuradio import gr
+from protocol.configuration import Experiment
+from protocol.errors import RadioError
+from radio.desk import open_transmit_end
+from radio.pluto.attributes import TRANSMIT_CARRIER_OFF, TRANSMIT_GAIN
+end = open_transmit_end(msgspec.json.decode(sys.stdin.buffer.read(), type=Experiment), "c0")
+wait = gr.top_block.wait
+def noting(graph):
+    print("carrier off:", end.pluto.read_attribute(TRANSMIT_CARRIER_OFF), file=sys.stderr)
+    wait(graph)
+gr.top_block.wait = noting
+burst = np.full(4096, 0.1, np.complex64)
+end.send(burst)
+end.pluto.verify = lambda: end.pluto.write_attribute(TRANSMIT_GAIN, 0.0)
+try:
+    end.send(burst)
+except RadioError as error:
+    print(error, file=sys.stderr)
+end.close()
+"""
+
+
+def test_by_gr_iio_the_carrier_is_down_before_its_flowgraph_ends(lab):
+    lab.clients["c0"].close()
+    experiment = msgspec.json.encode(with_radio(lab, driver="gr-iio"))
+    done = subprocess.run([sys.executable, "-c", BY_FLOWGRAPH], input=experiment, capture_output=True, timeout=60)
+    told = [line for line in done.stderr.decode().splitlines() if line.startswith("carrier off") or "limits" in line]
+    assert told[:2] == ["carrier off: 1", "carrier off: 1"]
+    assert "keep the limits" in told[2]
     lab.clients["c0"] = open_client_radio("c0", lab.experiment, "")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes.util
 import importlib.util
+import io
 import os
 import signal
 import subprocess
@@ -12,10 +13,11 @@ import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 
 from protocol.errors import MissingPartError, RadioError
-from radio.pluto import libraries
+from radio.pluto import libraries, watchdog
 from radio.pluto.attributes import RECEIVE_GAIN_MODE, SAMPLE_RATE, TRANSMIT_CARRIER_OFF, TRANSMIT_GAIN, XO_CORRECTION
 from radio.pluto.duty import PERIOD_S, DutyLedger
 from radio.pluto.pluto import Pluto
@@ -172,6 +174,60 @@ def test_a_cyclic_transmission_ends_when_told_and_by_itself(plutos, opened):
     assert wait_until(lambda: is_off(plutos, "b"))
 
 
+def test_what_does_not_obey_keeps_nothing_else_on(plutos, opened, monkeypatch):
+    pluto = opened("b")
+    pluto.configure(SETTINGS)
+    pluto.transmit_cyclic(tone(4096), at_most_s=60.0)
+    device = plutos.server("b").radio.device
+    honest = device.write
+    with monkeypatch.context() as patch:
+        patch.setattr(device, "write", lambda target, name, text: "-89.75" in text or honest(target, name, text))
+        with pytest.raises(RadioError, match=r"hardwaregain was set to -89\.75, but it reads -10"):
+            pluto.stop_transmitting()
+        assert not device_of(plutos, "b").transmit_lo_on
+        assert pluto._connection.sdr._txbuf is None
+    pluto.stop_transmitting()
+    assert is_off(plutos, "b")
+
+
+def test_a_watchdog_that_was_killed_is_replaced_before_the_carrier_is_on(plutos, opened):
+    pluto = opened("b")
+    pluto.configure(SETTINGS)
+    pluto.transmit(tone(1000))
+    (first,) = watchdogs()
+    first.kill()
+    first.wait()
+    pluto.transmit(tone(1000))
+    (second,) = watchdogs()
+    assert second.pid != first.pid
+    pluto.close()
+    assert watchdogs() == []
+
+
+def watchdogs():
+    return [child for child in psutil.Process().children() if "radio.pluto.watchdog" in child.cmdline()]
+
+
+def test_a_watchdog_tries_again_when_its_pluto_is_out_of_reach(plutos, opened, monkeypatch, capsys):
+    pluto = opened("b")
+    pluto.configure(SETTINGS)
+    pluto.transmit_cyclic(tone(4096), at_most_s=60.0)
+    uri, waited = plutos.uri("b"), []
+    plutos.control(Unplug(radio="b"))
+    monkeypatch.setattr(watchdog.time, "sleep", waited.append)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert watchdog.main(uri) == 1
+    assert waited == list(watchdog.WAITS_S)
+    told = capsys.readouterr().err
+    assert f"{uri}: its user is gone and its transmitter may be on: {uri}: cannot be opened: Connection refused" in told
+    in_reach = {watchdog.WAITS_S[2]: plutos.server("b").plug_in}
+    monkeypatch.setattr(watchdog.time, "sleep", lambda seconds: in_reach.get(seconds, bool)())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert watchdog.main(uri) == 0
+    assert is_off(plutos, "b")
+    assert "it is off now" in capsys.readouterr().err
+
+
 def wait_until(condition, limit_s=20.0):
     deadline = time.monotonic() + limit_s
     while not condition() and time.monotonic() < deadline:
@@ -206,7 +262,7 @@ def test_nothing_beyond_band_and_gain_is_set(opened, limits, settings, told):
 
 def test_the_limits_cannot_be_passed_by_with_attributes(opened):
     pluto = opened("b", Limits(max_transmit_gain_db=-30.0))
-    for attribute, value in ((TRANSMIT_GAIN, 0.0), (TRANSMIT_CARRIER_OFF, "0")):
+    for attribute, value in ((TRANSMIT_GAIN, 0.0), (TRANSMIT_CARRIER_OFF, "0"), (SAMPLE_RATE, 20e6)):
         with pytest.raises(RadioError, match="keep the limits"):
             pluto.write_attribute(attribute, value)
     pluto.configure(Settings(carrier_hz=915e6, transmit_gain_db=-40.0))
@@ -239,6 +295,24 @@ def test_airtime_of_more_than_an_hour_ago_is_forgotten(monkeypatch, tmp_path):
         ledger.spend(0.1)
     now[0] += 2.0
     ledger.spend(36.0)
+
+
+def test_airtime_is_neither_lost_with_a_clock_set_back_nor_with_the_file(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    now = [1e9]
+    ledger = DutyLedger("1044", 0.01, clock=lambda: now[0])
+    for _ in range(100):
+        ledger.spend(0.3)
+        now[0] += 0.01
+    (file,) = tmp_path.glob("*/*")
+    assert file.stat().st_size < 200
+    now[0] -= 600.0
+    with pytest.raises(RadioError, match=r"30\.0 s of the past hour; 7\.00 s more"):
+        ledger.spend(7.0)
+    ledger.spend(5.9)
+    file.write_bytes(b"\0" * 64)
+    with pytest.raises(RadioError, match=r"json is damaged.*remove the file an hour after"):
+        ledger.spend(0.1)
 
 
 def test_after_a_stall_the_connection_is_given_up_and_a_new_one_tells_the_truth(plutos, opened):
