@@ -8,6 +8,8 @@ import select
 import struct
 import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from gnuradio import blocks, gr
@@ -89,6 +91,68 @@ class StreamIn:
     def end(self) -> None:
         """Let the flowgraph come to its end."""
         os.close(self._write)
+
+
+class ReceiveFlowgraph:
+    """A radio's stream: from a source block into the samples read here, as often as it is started."""
+
+    def __init__(self, uri: str) -> None:
+        """``uri``: what errors name."""
+        self._uri = uri
+        self._stream: StreamOut | None = None
+        self._graph: gr.top_block | None = None
+
+    def start(self, source: gr.basic_block) -> None:
+        """Stream from ``source``; nothing of an earlier stream is left. Raises RadioError."""
+        self.stop()
+        self._stream, self._graph = StreamOut(), gr.top_block("capture")
+        self._graph.connect(source, self._stream.block)
+        try:
+            _start(self._graph)
+        except RadioError as error:
+            self.stop()
+            raise RadioError(f"{self._uri}: {error}") from error
+
+    def read(self) -> Samples:
+        """The next samples, complex64. Raises RadioError without a stream, or if it stands still."""
+        if self._stream is None:
+            raise RadioError(f"{self._uri}: does not stream")
+        try:
+            return self._stream.read()
+        except RadioError as error:
+            raise RadioError(f"{self._uri}: {error}") from error
+
+    def stop(self) -> None:
+        """End the stream; safe without one."""
+        if self._graph is not None and self._stream is not None:
+            self._graph.stop()
+            self._stream.drain()
+            self._graph.wait()
+            self._stream.close()
+            self._graph = self._stream = None
+
+
+@contextmanager
+def flowgraph_into(sink: gr.basic_block) -> Iterator[StreamIn]:
+    """A running flowgraph into ``sink``, which ends, with all that was written, when the context does.
+
+    Raises RadioError if it does not start.
+    """
+    stream, graph = StreamIn(), gr.top_block("transmission")
+    graph.connect(stream.block, sink)
+    try:
+        _start(graph)
+        yield stream
+    finally:
+        stream.end()
+        graph.wait()
+
+
+def _start(graph: gr.top_block) -> None:
+    try:
+        graph.start()
+    except RuntimeError as error:  # all that blocks know to raise
+        raise RadioError(f"its flowgraph does not start: {' '.join(str(error).split())}") from error
 
 
 def _enlarge(descriptor: int) -> None:

@@ -13,7 +13,7 @@ from gnuradio import gr, iio
 
 from protocol.configuration import Experiment
 from protocol.errors import RadioError
-from radio.desk.flowgraph_streams import StreamIn, StreamOut
+from radio.desk.flowgraph_streams import ReceiveFlowgraph, flowgraph_into
 from radio.desk.interface import Samples
 from radio.desk.pluto import BUFFER_SAMPLES, PlutoReceiver, PlutoTransmitter
 from radio.pluto.pluto import Pluto
@@ -28,17 +28,13 @@ class GrIioReceiver(PlutoReceiver):
 
     def __init__(self, experiment: Experiment, uri: str) -> None:
         super().__init__(experiment, uri)
-        self._stream: StreamOut | None = None
-        self._graph: gr.top_block | None = None
+        self._flowgraph = ReceiveFlowgraph(uri)
 
     def start(self) -> None:
         """See ``ReceiveEnd``."""
         self.stop()
         source = _built(lambda: iio.fmcomms2_source_fc32(self.pluto.uri, [True, True], BUFFER_SAMPLES), self.pluto)
-        self._stream = StreamOut()
-        self._graph = gr.top_block("capture")
-        self._graph.connect(source, self._stream.block)
-        self._graph.start()
+        self._flowgraph.start(source)
         self.pluto.verify()
         for _ in range(self.pluto.in_force.kernel_buffers + 1):
             self.read()
@@ -46,21 +42,11 @@ class GrIioReceiver(PlutoReceiver):
 
     def read(self) -> Samples:
         """See ``ReceiveEnd``."""
-        if self._stream is None:
-            raise RadioError(f"{self.pluto.uri}: does not stream")
-        try:
-            return self._stream.read()
-        except RadioError as error:
-            raise RadioError(f"{self.pluto.uri}: {error}") from error
+        return self._flowgraph.read()
 
     def stop(self) -> None:
         """See ``ReceiveEnd``."""
-        if self._graph is not None and self._stream is not None:
-            self._graph.stop()
-            self._stream.drain()
-            self._graph.wait()
-            self._stream.close()
-            self._graph = self._stream = None
+        self._flowgraph.stop()
 
     def recover(self) -> None:
         """See ``ReceiveEnd``."""
@@ -79,10 +65,7 @@ class GrIioTransmitter(PlutoTransmitter):
     def _send(self, samples: Samples) -> None:
         airtime_s = len(samples) / self.pluto.in_force.sample_rate_hz
         sink = _built(lambda: iio.fmcomms2_sink_fc32(self.pluto.uri, [True, True], len(samples), False), self.pluto)
-        stream, graph = StreamIn(), gr.top_block("transmission")
-        graph.connect(stream.block, sink)
-        graph.start()
-        try:
+        with flowgraph_into(sink) as stream:
             self.pluto.begin_transmission(airtime_s)
             try:
                 self.pluto.verify()
@@ -92,9 +75,6 @@ class GrIioTransmitter(PlutoTransmitter):
                 time.sleep(airtime_s + PUSH_S + PLAY_OUT_S)
             finally:
                 self.pluto.end_transmission()  # before the flowgraph ends, which takes a second
-        finally:
-            stream.end()
-            graph.wait()
 
 
 def _built(make: Callable[[], gr.basic_block], pluto: Pluto) -> gr.basic_block:

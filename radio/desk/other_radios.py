@@ -13,7 +13,7 @@ from gnuradio import gr
 
 from protocol.configuration import Experiment, RadioTable
 from protocol.errors import ConfigurationError, RadioError
-from radio.desk.flowgraph_streams import StreamIn, StreamOut
+from radio.desk.flowgraph_streams import ReceiveFlowgraph, flowgraph_into
 from radio.desk.interface import ReceiveEnd, Samples, TransmitEnd
 from radio.pluto.duty import DutyLedger
 from radio.pluto.settings import profile_limits, profile_settings
@@ -83,22 +83,18 @@ class _Receiver(_End):
     def __init__(self, experiment: Experiment, uri: str) -> None:
         super().__init__(experiment, uri, sends=False)
         self.identity = {"uri": uri}
-        self._source = self._block()
-        self._stream: StreamOut | None = None
-        self._graph: gr.top_block | None = None
+        self._source: gr.basic_block | None = self._block()
+        self._flowgraph = ReceiveFlowgraph(uri)
 
     def start(self) -> None:
         """See ``ReceiveEnd``."""
-        self.stop()
-        self._stream, self._graph = StreamOut(), gr.top_block("capture")
-        self._graph.connect(self._source, self._stream.block)
-        self._graph.start()
+        if self._source is None:
+            raise RadioError(f"{self._uri}: was lost")
+        self._flowgraph.start(self._source)
 
     def read(self) -> Samples:
         """See ``ReceiveEnd``."""
-        if self._stream is None:
-            raise RadioError(f"{self._uri}: does not stream")
-        return self._stream.read()
+        return self._flowgraph.read()
 
     def take_overflow(self) -> bool:
         """See ``ReceiveEnd``. These blocks print an O and tell nobody else."""
@@ -106,16 +102,12 @@ class _Receiver(_End):
 
     def stop(self) -> None:
         """See ``ReceiveEnd``."""
-        if self._graph is not None and self._stream is not None:
-            self._graph.stop()
-            self._stream.drain()
-            self._graph.wait()
-            self._stream.close()
-            self._graph = self._stream = None
+        self._flowgraph.stop()
 
     def recover(self) -> None:
         """See ``ReceiveEnd``."""
         self.stop()
+        self._source = None  # first: a device is nobody's twice
         self._source = self._block()
 
     def close(self) -> None:
@@ -135,16 +127,10 @@ class _Transmitter(_End):
         """See ``TransmitEnd``. The library switches the transmitter off with the flowgraph."""
         airtime_s = len(samples) / self._radio.sample_rate_hz
         self._ledger.spend(airtime_s)
-        stream, graph = StreamIn(), gr.top_block("transmission")
-        graph.connect(stream.block, self._sink)
-        graph.start()
-        try:
+        with flowgraph_into(self._sink) as stream:
             stream.write(samples)
             stream.flush()
             time.sleep(airtime_s + _PLAY_OUT_S)
-        finally:
-            stream.end()
-            graph.wait()
 
     def close(self) -> None:
         """See ``TransmitEnd``."""

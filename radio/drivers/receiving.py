@@ -167,20 +167,23 @@ class _OpenWindow:
         self._decoded: dict[int, BurstDecoded] = {}
         self._source: SourceDone | None = None
         self._receiver: ReceiverDone | None = None
+        self._failure = ""
 
     def take(self, message: LinkMessage) -> None:
-        """Note one message of a child. Raises RadioError if its radio failed."""
+        """Note one message of a child."""
         if isinstance(message, BurstDecoded):
             self._decoded[message.position] = message
         elif isinstance(message, SourceDone):
             self._source = message
         elif isinstance(message, SourceFailed):
-            raise RadioError(message.reason)
+            self._failure = message.reason
         elif isinstance(message, ReceiverDone):
             self._receiver = message
 
     def outcome(self) -> _WindowOutcome | None:
-        """All that the report is made of, once the last of it is in."""
+        """All that the report is made of, once the last of it is in. Raises RadioError once the radio has failed."""
+        if self._failure:
+            raise RadioError(self._failure)
         if self._source is None or self._receiver is None or len(self._decoded) < self._expected:
             return None
         return _WindowOutcome(self._source, self._receiver, [self._decoded[i] for i in range(self._expected)])

@@ -8,7 +8,8 @@ import time
 
 import numpy as np
 
-from protocol.errors import AirtuneError, MissingPartError, RadioError
+from protocol.configuration import Experiment
+from protocol.errors import AirtuneError, RadioError
 from radio.desk import open_receive_end
 from radio.desk.capture import Capture, Place, Samples
 from radio.desk.interface import ReceiveEnd
@@ -27,9 +28,9 @@ from radio.processes.messages import (
     SourceFailed,
     Start,
     Started,
-    StartFailed,
     WindowSamples,
 )
+from radio.quantity import Quantity
 
 IDLE_S = 1.0
 """A stream goes on for so long after a window: the next one may follow at once."""
@@ -49,17 +50,8 @@ def main() -> None:
 
 def _work(parent: Link, peers: list[Link], start: Start) -> None:
     try:
-        end = open_receive_end(start.experiment)
-    except MissingPartError as error:
-        parent.send(StartFailed("missing", str(error)))
-        return
+        end, offsets_db = _opened(start.experiment)
     except AirtuneError as error:
-        parent.send(start_failed(error))
-        return
-    try:
-        offsets_db = measured_offsets_db(start.experiment, end.calibration)
-    except AirtuneError as error:
-        end.close()
         parent.send(start_failed(error))
         return
     try:
@@ -67,6 +59,16 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
         _CaptureLoop(start, end, parent, peers[0]).run()
     finally:
         end.close()
+
+
+def _opened(experiment: Experiment) -> tuple[ReceiveEnd, dict[str, Quantity]]:
+    """The radio, and by client what makes channel gains of its readings. Raises what the two raise."""
+    end = open_receive_end(experiment)
+    try:
+        return end, measured_offsets_db(experiment, end.calibration)
+    except BaseException:
+        end.close()
+        raise
 
 
 class _CaptureLoop:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from protocol.errors import AddressInUseError, AirtuneError, DataError, MissingPartError, RadioError
+from protocol.errors import AddressInUseError, AirtuneError, ConfigurationError, DataError, MissingPartError, RadioError
 from radio.processes.link import Link, LinkClosedError, LinkSilentError
 from radio.processes.messages import LinkMessage, Start, Started, StartFailed
 
@@ -16,10 +16,11 @@ _SOURCE_ROOT = str(Path(__file__).resolve().parents[2])
 SILENCE_LIMIT_S = 60.0
 """Wall-clock time a process may take over a step (starting, arming, sending a burst) before it counts as hung."""
 _STDERR = 2
-_START_ERRORS: dict[str, type[AirtuneError]] = {
+START_ERRORS: dict[str, type[AirtuneError]] = {
     "missing": MissingPartError,
     "address-in-use": AddressInUseError,
     "data": DataError,
+    "configuration": ConfigurationError,
     "other": RadioError,
 }
 
@@ -80,7 +81,7 @@ class Child:
             return
         message = self.receive()
         if isinstance(message, StartFailed):
-            raise _START_ERRORS[message.cause](message.reason)
+            raise START_ERRORS[message.cause](message.reason)
         if not isinstance(message, Started):
             raise RadioError(f"the {self.name} process does not start as agreed; report this")
         self.started = message

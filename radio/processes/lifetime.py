@@ -9,9 +9,9 @@ import sys
 import threading
 from collections.abc import Callable
 
-from protocol.errors import AddressInUseError, AirtuneError, DataError
+from protocol.errors import AddressInUseError, AirtuneError, ConfigurationError, DataError, MissingPartError
 from radio.processes.link import Link, LinkClosedError
-from radio.processes.messages import Start, StartFailed
+from radio.processes.messages import Start, StartFailed, StartFailureCause
 
 PEER_GONE_EXIT = 75
 """Exit status of a process that ended because another one went first (EX_TEMPFAIL)."""
@@ -38,9 +38,11 @@ def run_child(work: Callable[[Link, list[Link], Start], None]) -> None:
 
 def start_failed(error: AirtuneError) -> StartFailed:
     """What a process says that cannot start because of ``error``."""
-    if isinstance(error, DataError):
-        return StartFailed("data", str(error))
-    return StartFailed("address-in-use" if isinstance(error, AddressInUseError) else "other", str(error))
+    causes: dict[type[AirtuneError], StartFailureCause] = {
+        MissingPartError: "missing", AddressInUseError: "address-in-use", DataError: "data",
+        ConfigurationError: "configuration",
+    }  # fmt: skip
+    return StartFailed(next((cause for kind, cause in causes.items() if isinstance(error, kind)), "other"), str(error))
 
 
 def end_with_parent(descriptor: int) -> None:

@@ -35,10 +35,13 @@ class Started(LinkMessage, frozen=True, tag="started"):
     """Which radio it is."""
 
 
+StartFailureCause = Literal["missing", "address-in-use", "data", "configuration", "other"]
+
+
 class StartFailed(LinkMessage, frozen=True, tag="start-failed"):
     """Child to parent: cannot start, and why."""
 
-    cause: Literal["missing", "address-in-use", "data", "other"]
+    cause: StartFailureCause
     reason: str
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from protocol.bursts import TransmitReport
 from protocol.configuration import Experiment
-from protocol.errors import AirtuneError, MissingPartError
+from protocol.errors import AirtuneError
 from radio.channel.levels import TX_PEAK_AMPLITUDE
 from radio.channel.medium import clip
 from radio.limits import check_burst, experiment_numerology, transmit_report
@@ -20,7 +20,6 @@ from radio.processes.messages import (
     Finish,
     Start,
     Started,
-    StartFailed,
     TransmitBurst,
     TransmitRefused,
     Transmitted,
@@ -39,9 +38,6 @@ def _work(parent: Link, peers: list[Link], start: Start) -> None:
     numerology = experiment_numerology(start.experiment)
     try:
         outlet = open_outlet(start.experiment, start.client, start.radio_address, numerology)
-    except MissingPartError as error:
-        parent.send(StartFailed("missing", str(error)))
-        return
     except AirtuneError as error:
         parent.send(start_failed(error))
         return

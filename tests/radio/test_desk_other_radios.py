@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+import weakref
 from typing import ClassVar
 
 import numpy as np
@@ -50,7 +51,12 @@ class Settable:
 class Source(gr.hier_block2, Settable):
     """A ramp, over and over."""
 
+    owners: ClassVar[weakref.WeakSet] = weakref.WeakSet()
+
     def __init__(self, address, arguments):
+        if Source.owners:
+            raise RuntimeError("the device is in use")
+        Source.owners.add(self)
         gr.hier_block2.__init__(self, "source", NOTHING, COMPLEX)
         ramp = (np.arange(4096) / 4096).astype(np.complex64)
         self.connect(blocks.vector_source_c(ramp.tolist(), repeat=True), self)
@@ -94,6 +100,37 @@ def test_a_receiver_streams_without_a_gap_and_says_that_it_was_never_tried():
     end.close()
     with pytest.raises(RadioError, match="does not stream"):
         end.read()
+
+
+def test_a_receiver_that_is_looked_for_lets_its_device_go_first(uhd, monkeypatch):
+    end = open_receive_end(experiment())
+    end.start()
+    end.recover()
+    end.start()
+    assert len(end.read())
+
+    def gone(address, arguments):
+        raise RuntimeError("LookupError: KeyError: No devices found")
+
+    monkeypatch.setattr(uhd, "usrp_source", gone)
+    with pytest.raises(RadioError, match=r"type=b200: uhd: .*No devices found"):
+        end.recover()
+    with pytest.raises(RadioError, match="type=b200: was lost"):
+        end.start()
+    end.close()
+
+
+def test_a_flowgraph_that_does_not_start_is_told(monkeypatch):
+    end = open_receive_end(experiment())
+
+    def refuse(graph):
+        raise RuntimeError("check topology\nfailed")
+
+    monkeypatch.setattr(gr.top_block, "start", refuse)
+    with pytest.raises(RadioError, match="type=b200: its flowgraph does not start: check topology failed"):
+        end.start()
+    with pytest.raises(RadioError, match="does not start"):
+        open_transmit_end(experiment(), "c0").send(np.zeros(100, np.complex64))
 
 
 def test_a_transmitter_sends_every_sample_once_with_its_gain_from_the_greatest():

@@ -17,13 +17,14 @@ import zmq
 from radio_lab import TIMEOUT_S, RadioLab, data_burst, lab_experiment, random_blocks, sounding
 
 from protocol.bursts import BurstReport, Window
-from protocol.errors import MissingPartError, RadioError
+from protocol.errors import AddressInUseError, ConfigurationError, DataError, MissingPartError, RadioError
 from radio.drivers import open_client_radio
+from radio.drivers.receiving import _OpenWindow
 from radio.ether import DELIVERY_LIMIT, DeliveryHeader
-from radio.processes.children import Child
-from radio.processes.lifetime import PEER_GONE_EXIT
+from radio.processes.children import START_ERRORS, Child
+from radio.processes.lifetime import PEER_GONE_EXIT, start_failed
 from radio.processes.link import Link
-from radio.processes.messages import BurstDecoded, Finish, Start, TransmitBurst
+from radio.processes.messages import BurstDecoded, Finish, ReceiverDone, SourceFailed, Start, TransmitBurst
 from radio.processes.receiver import Sharing
 
 REPOSITORY = Path(__file__).parents[2]
@@ -71,6 +72,21 @@ def test_a_client_radio_that_died_says_so_and_the_others_are_heard(lab):
     report = lab.base_station.collect(TIMEOUT_S)
     assert report.lost == ["c0"]
     assert [burst.detected for burst in report.bursts] == [False, True]
+
+
+def test_a_window_whose_radio_failed_says_why_however_often_it_is_collected():
+    window = _OpenWindow(Window("s", 0, 0, "sounding", 8192), 1)
+    window.take(ReceiverDone([], 0.0))
+    assert window.outcome() is None
+    window.take(SourceFailed("ip:192.168.2.1: cannot be opened"))
+    for _ in range(2):
+        with pytest.raises(RadioError, match=r"ip:192\.168\.2\.1: cannot be opened"):
+            window.outcome()
+
+
+@pytest.mark.parametrize("kind", [MissingPartError, AddressInUseError, DataError, ConfigurationError, RadioError])
+def test_what_keeps_a_radio_process_from_starting_is_raised_as_what_it_is(kind):
+    assert START_ERRORS[start_failed(kind("why")).cause] is kind
 
 
 def test_a_radio_process_that_hangs_is_named_and_ended():
