@@ -5,6 +5,9 @@
 setup:
 	@bash tools/setup.sh $(EXTRA)
 
+# Two test files at a time: the tests of one file share what it sets up. In their own order, or the longest come last.
+PYTEST = .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 # For the tests; without a network they go on and skip what is missing.
 models: setup
 	@bash tools/setup.sh models || echo "set-up: tests of these models will be skipped" >&2
@@ -13,10 +16,10 @@ demo: setup
 	@.venv/bin/airtune demo
 
 test: models
-	@.venv/bin/python -m pytest -m "not long and not hardware"
+	@$(PYTEST) -m "not long and not hardware"
 
 test-all: models
-	@.venv/bin/python -m pytest -m "not hardware"
+	@$(PYTEST) -m "not hardware"
 
 check: setup
 	@.venv/bin/ruff check .
