@@ -227,7 +227,7 @@ def _hardware_fault(experiment: Experiment) -> str:
         return ""
     if radio.band_hz is not None and radio.band_hz[0] >= radio.band_hz[1]:
         return "radio.band_hz: the lowest frequency comes first"
-    if radio.connection == "air" and (radio.band_hz is None or radio.licence is None):
+    if radio.connection == "air" and (radio.band_hz is None or not (radio.licence or "").strip()):
         return (
             'radio.connection = "air": radio.band_hz (what you may send in) and radio.licence (what allows it) must '
             'be given; with attenuators in cables leave it "cable"'

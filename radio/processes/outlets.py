@@ -82,9 +82,10 @@ class AntennaOutlet:
 
     def __init__(self, experiment: Experiment, client: str, numerology: Numerology) -> None:
         self._numerology = numerology
+        self._client = client
+        self._told = 0
         self._end = open_transmit_end(experiment, client)
-        for note in self._end.notes:
-            print(f"airtune: client '{client}': {note}", file=sys.stderr, flush=True)
+        self._tell()
 
     def position(self, window: Window, burst: Burst) -> Position:
         """See ``Outlet``."""
@@ -92,11 +93,20 @@ class AntennaOutlet:
 
     def send(self, window: Window, samples: Samples) -> None:
         """See ``Outlet``."""
-        self._end.send(samples * np.float32(1.0 / TX_PEAK_AMPLITUDE))
+        try:
+            self._end.send(samples * np.float32(1.0 / TX_PEAK_AMPLITUDE))
+        finally:
+            self._tell()  # how a radio was found that was lost meanwhile
 
     def close(self) -> None:
         """See ``Outlet``."""
         self._end.close()
+
+    def _tell(self) -> None:
+        notes = self._end.notes
+        for note in notes[self._told :]:
+            print(f"airtune: client '{self._client}': {note}", file=sys.stderr, flush=True)
+        self._told = len(notes)
 
 
 def open_outlet(experiment: Experiment, client: str, radio_address: str, numerology: Numerology) -> Outlet:

@@ -141,6 +141,7 @@ def test_radios_on_a_desk_need_neither_distance_nor_snr(tmp_path):
         (["radio.driver=pluto", "radio.uri=usb:"], "client 'a' needs a uri"),
         ([*ON_A_DESK, "radio.connection=air"], r"radio\.band_hz .* and radio\.licence .* must be given"),
         ([*ON_A_DESK, *LICENSED[:2]], r"radio\.licence .* must be given"),
+        ([*ON_A_DESK, *LICENSED[:2], 'radio.licence="     "'], r"radio\.licence .* must be given"),
         ([*ON_A_DESK, *LICENSED, "radio.band_hz=[870e6, 863e6]"], "the lowest frequency comes first"),
         ([*ON_A_DESK, "radio.cable_attenuation_db=30.0"], r"radio\.cable_attenuation_db: .*>= 50"),
         ([*ON_A_DESK, "channel.jammer_rb=3"], "are simulated ones"),

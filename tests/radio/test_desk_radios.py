@@ -11,6 +11,7 @@ import sys
 import time
 
 import msgspec
+import numpy as np
 import psutil
 import pytest
 from radio_lab import TIMEOUT_S, DeskLab, lab_experiment, open_lab, sounding
@@ -19,6 +20,8 @@ from protocol.errors import MissingPartError, RadioError
 from radio import desk
 from radio.desk import open_receive_end, open_transmit_end
 from radio.drivers import open_base_station_radio, open_client_radio
+from radio.numerology import DEFAULT_2MSPS
+from radio.processes import outlets
 from radio.virtual.control_messages import Drop, Unplug
 
 pytestmark = pytest.mark.skipif(
@@ -202,6 +205,32 @@ def test_by_gr_iio_the_carrier_is_down_before_its_flowgraph_ends(lab):
     assert told[:2] == ["carrier off: 1", "carrier off: 1"]
     assert "keep the limits" in told[2]
     lab.clients["c0"] = open_client_radio("c0", lab.experiment, "")
+
+
+class FoundAgain:
+    """A transmitter that is lost and found again, with its carrier on, by its second burst."""
+
+    def __init__(self):
+        self.notes = ["never tried"]
+        self.bursts = 0
+
+    def send(self, samples):
+        self.bursts += 1
+        if self.bursts == 2:
+            self.notes.append("the transmitter was found on")
+            raise RadioError("gone again")
+
+
+def test_what_is_known_of_a_client_s_radio_is_said_once_also_later(lab, monkeypatch, capsys):
+    monkeypatch.setattr(outlets, "open_transmit_end", lambda experiment, client: FoundAgain())
+    outlet = outlets.AntennaOutlet(lab.experiment, "c0", DEFAULT_2MSPS)
+    window, silence = lab.window("sounding", [sounding("c0")]), np.zeros(8, np.complex64)
+    outlet.send(window, silence)
+    assert capsys.readouterr().err == "airtune: client 'c0': never tried\n"
+    with pytest.raises(RadioError):
+        outlet.send(window, silence)
+    outlet.send(window, silence)
+    assert capsys.readouterr().err == "airtune: client 'c0': the transmitter was found on\n"
 
 
 @pytest.mark.parametrize("driver", ["uhd", "soapy"])
