@@ -82,8 +82,8 @@ def _figure(plan: RankPlan) -> Picture:
     terms.set(ylabel="loss of gain, nats", title="Score of each rank")
     terms.legend(loc="best")
     queue.plot(places, [c.V for c in plan.candidates], "o-", color=ACCENT)
-    queue.set(ylabel="V, s²", title="V whose queue settles at the budget")
-    queue.set_ylim(bottom=0)
+    queue.set(ylabel="V, s²", title="V whose queue settles at the budget, or the largest")
+    queue.set_yscale("log")
     for axes in canvas.axes:
         axes.set_xticks(places, [str(c.rank) for c in plan.candidates])
         axes.set_xlabel("LoRA rank")
