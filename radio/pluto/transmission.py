@@ -80,7 +80,7 @@ class Transmission:
             DutyLedger(connection.serial, self.limits.max_duty).spend(airtime_s)
         except RadioError as error:
             raise RadioError(f"{connection.uri}: {error}") from error
-        self._see_to_watchdog()
+        self._living_watchdog().carrier_on(airtime_s)
         try:
             connection.write(TRANSMIT_CARRIER, str(round(settings.transmit_carrier_hz)))
             connection.write(TRANSMIT_CARRIER_OFF, "0")
@@ -95,6 +95,8 @@ class Transmission:
         if self._connection.alive:
             try:
                 self._connection.silence()
+                if self._watchdog is not None:
+                    self._watchdog.carrier_off()
             finally:
                 if self._connection.alive:
                     self._connection.sdr.tx_destroy_buffer()
@@ -117,12 +119,13 @@ class Transmission:
                 (self._watchdog.dismiss if silent else self._watchdog.release)()
                 self._watchdog = None
 
-    def _see_to_watchdog(self) -> None:
+    def _living_watchdog(self) -> Watchdog:
         if self._watchdog is not None and not self._watchdog.alive:
             self._watchdog.dismiss()
             self._watchdog = None
         if self._watchdog is None:
             self._watchdog = Watchdog(self._connection.uri)
+        return self._watchdog
 
     def _push(self, samples: Samples, cyclic: bool) -> None:
         codes = np.round(np.ascontiguousarray(samples, np.complex64).view(np.float32) * np.float32(TRANSMIT_CODES))
@@ -147,4 +150,5 @@ class Transmission:
             transmitter_off_at(self._connection.uri)
         except (OSError, RadioError):
             return "; its transmitter may be on"
+        self._watchdog.carrier_off()
         return "; its transmitter is off"

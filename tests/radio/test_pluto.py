@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes.util
 import importlib.util
-import io
 import os
 import signal
 import subprocess
@@ -208,6 +207,29 @@ def watchdogs():
     return [child for child in psutil.Process().children() if "radio.pluto.watchdog" in child.cmdline()]
 
 
+def test_a_transmission_that_its_process_does_not_end_is_ended_by_the_watchdog(plutos, opened, monkeypatch, capsys):
+    pluto = opened("b")
+    pluto.configure(SETTINGS)
+    said = []
+    monkeypatch.setattr(watchdog.Watchdog, "_say", lambda self, words: said.append(words))
+    pluto.transmit(tone(10_000))
+    pluto.transmit_cyclic(tone(4096), at_most_s=60.0)
+    assert said == [b"on 0.005000\n", b"off\n", b"on 60.000000\n"]
+    monkeypatch.undo()
+    monkeypatch.setattr(watchdog, "OVERRUN_S", 0.05)
+    reading, writing = os.pipe()
+    watching = threading.Thread(target=watchdog.main, args=(plutos.uri("b"), reading))
+    watching.start()
+    os.write(writing, b"on 0.000000\noff\n")
+    time.sleep(0.2)
+    assert not is_off(plutos, "b")
+    os.write(writing, b"on 0.010000\n")
+    assert wait_until(lambda: is_off(plutos, "b"))
+    os.write(writing, b"done\n")
+    watching.join()
+    assert "did not switch the transmitter off in time; it is off now" in capsys.readouterr().err
+
+
 def test_a_watchdog_tries_again_when_its_pluto_is_out_of_reach(plutos, opened, monkeypatch, capsys):
     pluto = opened("b")
     pluto.configure(SETTINGS)
@@ -215,15 +237,13 @@ def test_a_watchdog_tries_again_when_its_pluto_is_out_of_reach(plutos, opened, m
     uri, waited = plutos.uri("b"), []
     plutos.control(Unplug(radio="b"))
     monkeypatch.setattr(watchdog.time, "sleep", waited.append)
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
-    assert watchdog.main(uri) == 1
+    assert watchdog.main(uri, os.open(os.devnull, os.O_RDONLY)) == 1
     assert waited == list(watchdog.WAITS_S)
     told = capsys.readouterr().err
-    assert f"{uri}: its user is gone and its transmitter may be on: {uri}: cannot be opened: Connection refused" in told
+    assert f"the transmitter off and it may be on: {uri}: cannot be opened: Connection refused" in told
     in_reach = {watchdog.WAITS_S[2]: plutos.server("b").plug_in}
     monkeypatch.setattr(watchdog.time, "sleep", lambda seconds: in_reach.get(seconds, bool)())
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
-    assert watchdog.main(uri) == 0
+    assert watchdog.main(uri, os.open(os.devnull, os.O_RDONLY)) == 0
     assert is_off(plutos, "b")
     assert "it is off now" in capsys.readouterr().err
 
