@@ -14,6 +14,9 @@ Verdict = Literal["pass", "skip", "warn", "fail"]
 SEVERITY: tuple[Verdict, ...] = ("pass", "skip", "warn", "fail")
 """From best to worst; what could not be checked does not count against anything."""
 
+UNSEEN_MEND = "power it off and on; where samples were lost, another USB port or a lower radio.sample_rate_hz"
+"""What helps where a Pluto did not let itself be measured."""
+
 Subject = TypeVar("Subject")
 
 
@@ -54,13 +57,15 @@ class Check(Generic[Subject]):
     mend: str
     """The command that mends it, or the step to take."""
     look: Callable[[Subject], Seen]
+    mend_unseen: str | None = None
+    """Instead of ``mend`` where looking itself failed, which then says nothing about the thing."""
 
     def examine(self, name: str, subject: Subject) -> Finding:
         """Look at ``subject``, called ``name``; an error of the tree is a failure, told in its own words."""
         try:
             seen = self.look(subject)
         except AirtuneError as error:
-            seen = Seen("fail", str(error))
+            seen = Seen("fail", str(error), mend=self.mend_unseen)
         mend = "" if seen.verdict in ("pass", "skip") else self.mend if seen.mend is None else seen.mend
         return Finding(self.name, name, seen.verdict, seen.measured, self.why, mend, seen.value, seen.unit)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from calibration import bench
-from calibration.doctor.findings import Check, Seen, graded
+from calibration.doctor.findings import UNSEEN_MEND, Check, Seen, graded
 from calibration.doctor.patient import Patient
 from calibration.pattern import PatternCount, count_pattern, counted_pattern
 from calibration.tones import level_at
@@ -110,15 +110,15 @@ def _count(pluto: Pluto, patient: Patient) -> tuple[PatternCount, bool]:
 SIGNAL_CHECKS: tuple[Check[Patient], ...] = (
     Check(
         "oscillators", "a dead or powered-down oscillator is silence in which every attribute reads well",
-        "keep antennas apart, or put attenuators into the cables", look_at_leakage,
+        "keep antennas apart, or put attenuators into the cables", look_at_leakage, UNSEEN_MEND,
     ),
     Check(
         "images", "an image or leaking carrier is interference in the mirrored resource blocks",
-        "leave quadrature tracking on; airtune keeps the middle of the band free", look_at_images,
+        "leave quadrature tracking on; airtune keeps the middle of the band free", look_at_images, UNSEEN_MEND,
     ),
-    Check("dc", "a strong DC offset takes the converter's range", "leave DC tracking on", look_at_dc),
+    Check("dc", "a strong DC offset takes the converter's range", "leave DC tracking on", look_at_dc, UNSEEN_MEND),
     Check(
         "rate", "USB 2 carries 4 to 6 Msps, and libiio does not tell what it lost",
-        "a lower radio.sample_rate_hz, another USB port, or fewer programs beside it", look_at_rate,
+        "a lower radio.sample_rate_hz, another USB port, or fewer programs beside it", look_at_rate, UNSEEN_MEND,
     ),
 )  # fmt: skip

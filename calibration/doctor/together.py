@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from calibration import bench
 from calibration.carrier import offset_of_tone
-from calibration.doctor.findings import Check, Finding, Seen, graded
+from calibration.doctor.findings import UNSEEN_MEND, Check, Finding, Seen, graded
 from calibration.doctor.patient import Patient
 from calibration.doctor.signals import NOMINAL_FULL_SCALE_DB
 from protocol.errors import RadioError
@@ -66,7 +66,10 @@ def joined(station: Patient, client: Patient) -> list[Finding]:
     try:
         heard = heard_by(station, client)
     except RadioError as error:
-        return [_LINK.examine(client.name, Seen("fail", str(error))), _CRYSTAL.skipped(client.name, "not heard")]
+        return [
+            _LINK.examine(client.name, Seen("fail", str(error), mend=UNSEEN_MEND)),
+            _CRYSTAL.skipped(client.name, "not heard"),
+        ]
     if heard is None:
         return [
             _LINK.examine(client.name, Seen("fail", f"its tone is not heard at {station.name}")),

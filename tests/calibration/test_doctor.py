@@ -187,6 +187,7 @@ def test_oscillators_that_are_dead_or_powered_down(bench_of, fault, told):
     seen = found("oscillators", station)
     assert seen.verdict == "fail"
     assert told in seen.measured
+    assert "power it off and on" in seen.mend
     plutos.control(Clear(radio="bs"))
 
 
@@ -304,6 +305,9 @@ def test_paths_and_crystals_between_two(bench_of):
     assert verdicts()["link"][0] == "pass"
     plutos.control(DeadLo(radio="edge", side="transmit"))
     assert (verdicts()["link"][0], verdicts()["crystal"][0]) == ("fail", "skip")
+    assert joined(station, client)[0].mend.startswith("check cables")
+    plutos.control(Stuck(radio="edge", file="out_altvoltage1_TX_LO_powerdown"))
+    assert joined(station, client)[0].mend.startswith("power it off and on")
 
 
 def examination(plutos, tmp_path, **parts):

@@ -160,6 +160,7 @@ def test_an_error_in_a_check_is_a_failure_in_its_own_words():
 
     seen = Check("some", "it matters", "mend it", look).examine("a", None)
     assert seen == Finding("some", "a", "fail", "it does not answer", "it matters", "mend it")
+    assert Check("some", "", "mend it", look, "mend that").examine("a", None).mend == "mend that"
     assert Check("some", "", "mend it", lambda _: Seen("warn", "", mend="so")).examine("a", None).mend == "so"
 
 
