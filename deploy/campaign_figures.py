@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
 from base_station.report.drawing import ACCENT, INK, MUTED, Canvas, Picture
@@ -93,6 +94,7 @@ def _gain_over_place(drawn: Drawn) -> Picture | None:
     if fit is not None:
         _draw_fit(over_distance, fit)
     over_distance.set(xscale="log", xlabel="distance, m", ylabel="channel gain, dB", title="Gain over distance")
+    _label_in_metres(over_distance.xaxis)
     _draw_places(canvas, plane, placed)
     caption = "Dots are soundings, circles means of places." if fit is not None else "Dots are soundings."
     if fit is not None:
@@ -101,6 +103,12 @@ def _gain_over_place(drawn: Drawn) -> Picture | None:
             f"it (standard deviation), R² = {fit.r_squared:.4f}."
         )
     return Picture("place", "Gain over place", caption, canvas.svg("place", "Gain over distance, and a map of gains"))
+
+
+def _label_in_metres(axis: Any) -> None:
+    """Plain numbers instead of powers of ten."""
+    axis.set_major_formatter(LogFormatter())
+    axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
 
 
 def _draw_fit(axes: Any, fit: PathLossFit) -> None:

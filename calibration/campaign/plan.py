@@ -146,6 +146,8 @@ def check_plan(plan: CampaignPlan, origin: str) -> None:
             raise ConfigurationError(f"{origin}: campaign.stops: no radio '{stop.radio}'; there are: {known}")
         if not all(math.isfinite(x) for x in stop.position_m):
             raise ConfigurationError(f"{origin}: campaign.stops: position of '{stop.radio}' is not a number")
+    if plan.experiment.radio.driver == "abstract" and plan.experiment.radio.keeps_iq:
+        raise ConfigurationError(f'{origin}: radio.driver = "abstract" has no samples to record; use "simulated"')
     if plan.sweeps > MOST_SWEEPS or len(plan.links) > MOST_LINKS:
         raise ConfigurationError(
             f"{origin}: campaign: {plan.sweeps} sweeps over {len(plan.links)} links; "

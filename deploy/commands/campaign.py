@@ -9,7 +9,7 @@ from typing import Any
 
 _ACTIONS = ("run", "show", "replay")
 _EXAMPLE = """\
-example: airtune campaign run examples/campaign.toml
+example: airtune campaign run examples/campaign/campaign.toml
          airtune campaign show campaigns/corridor
          airtune campaign replay campaigns/corridor --out corridor.json
 """

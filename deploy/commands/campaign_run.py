@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CAMPAIGNS = Path("campaigns")
 _EXAMPLE = """\
-example: airtune campaign run examples/campaign.toml
+example: airtune campaign run examples/campaign/campaign.toml
          airtune campaign run lab.toml --interval-s 5 --duration-s 600 --position edge-1=12,3,1.5
          airtune campaign run lab.toml --links every-pair --record-iq --out campaigns/lab
          airtune campaign run campaigns/lab                  (goes on with a campaign that was stopped)

@@ -394,6 +394,7 @@ def test_an_experiment_whose_rank_is_planned_is_a_campaign_all_the_same(tmp_path
         ('campaign.stops=[{radio="a", position_m=[1]}]', r"campaign\.stops\[0\]\.position_m"),
         ("campaign.duration_s=1e9", "at most 1000000"),
         ("campaign.links=some", r"campaign\.links"),
+        ("radio.record_iq=true", 'driver = "abstract" has no samples to record'),
     ],
 )
 def test_a_campaign_that_cannot_be_is_told(tmp_path, override, told):
