@@ -78,7 +78,7 @@ def lead(summary: CampaignSummary) -> str:
     """The campaign in one sentence."""
     text = (
         f"{summary.detected} of {summary.soundings} soundings heard in {summary.sweeps_done} of {summary.sweeps} "
-        f"sweeps, {summary.interval_s:g} s apart, driver {summary.driver}"
+        f"sweeps, planned {summary.interval_s:g} s apart, driver {summary.driver}"
     )
     return f"{text}; never heard: {', '.join(summary.silent_links)}" if summary.silent_links else text
 

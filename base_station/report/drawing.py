@@ -87,6 +87,7 @@ class Canvas:
         """Scale of a heat map's colours, right of ``axes``."""
         bar = self._figure.colorbar(mesh, ax=axes, label=label, pad=0.01, aspect=30)
         bar.outline.set_visible(False)
+        bar.ax.ticklabel_format(useOffset=False)
 
     def png(self) -> bytes:
         """The drawing as a PNG file; for ``print_style()``."""

@@ -30,6 +30,10 @@ from radio.soundings import (
 )
 
 
+LATE_AFTER = 0.5
+"""Of an interval: how late a sweep may begin until that is told."""
+
+
 class Clock(Protocol):
     """The time that passes between sweeps."""
 
@@ -80,6 +84,8 @@ class _Sweeper:
     warn: Callable[[str], None]
     clock: Clock
     session: str = field(default_factory=lambda: secrets.token_hex(8))
+    in_time: bool = True
+    """No sweep began late so far."""
 
     def __post_init__(self) -> None:
         self.plan: CampaignPlan = self.journal.plan
@@ -105,12 +111,21 @@ class _Sweeper:
                 if place == 0:
                     self.clock.wait_until(origin_s + self.plan.nominal_s(sweep))
                 now = self.clock.now_s() - origin_s
+                if place == 0:
+                    self._tell_lateness(_Timed(sweep, now))
             sounding = self._sound(radios, links[place], _Timed(sweep, now), place)
             self.journal.append(sounding)
             self._learn(sounding)
             if place == len(links) - 1:
                 self.recordings.finish(sweep, self.journal.soundings[-len(links) :])
             self.progress(sounding)
+
+    def _tell_lateness(self, at: _Timed) -> None:
+        late_s, interval_s = at.time_s - self.plan.nominal_s(at.sweep), self.plan.campaign.interval_s
+        if self.in_time and late_s > LATE_AFTER * interval_s:
+            self.in_time = False
+            self.warn(f"sweep {at.sweep} begins {late_s:.1f} s late: a sweep takes longer than campaign.interval_s, "
+                      f"{interval_s:g} s; the next one begins as soon as it ends")  # fmt: skip
 
     def _sound(self, radios: CampaignRadios, link: Link, at: _Timed, place: int) -> Sounding:
         first = place * WINDOWS_PER_SOUNDING

@@ -255,9 +255,26 @@ def test_radios_on_a_desk_are_waited_for_from_sweep_to_sweep(tmp_path, monkeypat
     with Journal.create(
         tmp_path / "c", campaign_plan(sweeps=3, campaign={"interval_s": 20.0, "duration_s": 60.0})
     ) as j:
-        run_campaign(j, clock=clock)
+        run_campaign(j, warn=pytest.fail, clock=clock)
         assert clock.waits == [1000.0, 1020.0, 1040.0]
         assert [s.time_s for s in j.soundings] == [0.0] * 3 + [20.0] * 3 + [40.0] * 3
+
+
+def test_sweeps_that_take_longer_than_planned_are_told_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "SIMULATED", ())
+    clock, told = CountedTime(), []
+
+    def take_time(_):
+        clock.time_s += 10.0
+
+    plan = campaign_plan(sweeps=3, campaign={"interval_s": 12.0, "duration_s": 36.0})
+    with Journal.create(tmp_path / "c", plan) as journal:
+        run_campaign(journal, take_time, told.append, clock)
+        assert [s.time_s for s in journal.soundings[::3]] == [0.0, 30.0, 60.0]
+    assert told == [
+        "sweep 2 begins 18.0 s late: a sweep takes longer than campaign.interval_s, 12 s; "
+        "the next one begins as soon as it ends"
+    ]
 
 
 def test_a_radio_that_fails_is_opened_anew_once(tmp_path, monkeypatch):
