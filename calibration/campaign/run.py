@@ -29,7 +29,6 @@ from radio.soundings import (
     sounding_burst,
 )
 
-
 LATE_AFTER = 0.5
 """Of an interval: how late a sweep may begin until that is told."""
 
