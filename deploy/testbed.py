@@ -48,7 +48,7 @@ def run_testbed(
         except KeyboardInterrupt:
             if clients and clients[0].failure is not None:
                 raise clients[0].failure from None
-            _tell_how_to_resume(run_dir)
+            _tell_how_to_resume(run_dir, "run")
             raise
         for processes in clients:  # none if the run was complete already
             processes.finish()
@@ -70,7 +70,7 @@ def run_station(
         try:
             summary = _run_base_station(experiment, run_dir, station_keys, progress, resume, on_listening)
         except KeyboardInterrupt:
-            _tell_how_to_resume(run_dir)
+            _tell_how_to_resume(run_dir, "base-station", f" --keys {keys}")
             raise
     _print_summary(summary, as_json)
     return 0
@@ -145,9 +145,9 @@ def _interrupt_main_thread() -> None:
         signal.pthread_kill(main, signal.SIGTERM)
 
 
-def _tell_how_to_resume(run_dir: Path) -> None:
-    if (run_dir / "config.toml").exists():
-        print(f"airtune: go on with: airtune run {run_dir}/config.toml --resume --out {run_dir}", file=sys.stderr)
+def _tell_how_to_resume(run_dir: Path, command: str, options: str = "") -> None:
+    if (config := run_dir / "config.toml").exists():
+        print(f"airtune: go on with: airtune {command} {config} --resume --out {run_dir}{options}", file=sys.stderr)
 
 
 def _print_summary(summary: dict[str, Any], as_json: bool) -> None:

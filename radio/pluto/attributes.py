@@ -86,9 +86,10 @@ def number_of(text: str) -> float:
 
 
 def cause_of(error: OSError) -> str:
-    """``Connection refused (errno 111)``."""
+    """``Connection refused (errno 111)``, and what it means where the words do not say it."""
     reason = os.strerror(error.errno) if error.errno else str(error)
-    return f"{reason} (errno {error.errno})"
+    meaning = "; another program uses it" if error.errno == errno.EBUSY else ""
+    return f"{reason} (errno {error.errno}){meaning}"
 
 
 def agrees(attribute: Attribute, wanted: str, found: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy import testbed
 from deploy.launcher import RESTARTS, ClientProcesses, client_command, client_environment, client_groups
 from protocol.experiment_file import experiment_from_dict
 from protocol.processes import end_processes
@@ -148,3 +149,18 @@ def test_a_folder_of_the_same_name_where_the_user_stands_is_not_imported(tmp_pat
     )
     assert result.stderr.startswith("airtune: none.toml: cannot be read")
     assert os.fspath(ROOT) in client_environment(experiment)["PYTHONPATH"]
+
+
+def test_an_interrupted_base_station_goes_on_alone_and_with_its_own_keys(tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(testbed, "_station_keys", lambda *_: None)
+    monkeypatch.setattr(testbed, "_run_base_station", interrupted)
+    (tmp_path / "config.toml").touch()
+    members = [{"name": "a", "mean_snr_db": 20.0}]
+    experiment = experiment_from_dict({"experiment": {"name": "x"}, "clients": {"members": members}}, "test")
+    with pytest.raises(KeyboardInterrupt):
+        testbed.run_station(experiment, tmp_path, Path("lab-keys"), resume=False, as_json=True)
+    wanted = f"airtune base-station {tmp_path}/config.toml --resume --out {tmp_path} --keys lab-keys"
+    assert f"go on with: {wanted}\n" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes.util
+import errno
 import importlib.util
 import os
 import signal
@@ -17,7 +18,14 @@ import pytest
 
 from protocol.errors import MissingPartError, RadioError
 from radio.pluto import libraries, watchdog
-from radio.pluto.attributes import RECEIVE_GAIN_MODE, SAMPLE_RATE, TRANSMIT_CARRIER_OFF, TRANSMIT_GAIN, XO_CORRECTION
+from radio.pluto.attributes import (
+    RECEIVE_GAIN_MODE,
+    SAMPLE_RATE,
+    TRANSMIT_CARRIER_OFF,
+    TRANSMIT_GAIN,
+    XO_CORRECTION,
+    cause_of,
+)
 from radio.pluto.duty import PERIOD_S, DutyLedger
 from radio.pluto.pluto import Pluto
 from radio.pluto.settings import LEAST_TRANSMIT_GAIN_DB, Limits, Settings
@@ -422,3 +430,8 @@ def test_the_transmitter_is_off_however_its_process_ended(plutos, then, number, 
         process.kill()
     assert is_off(plutos, "b")
     assert (told in err) if told else ("airtune:" not in err)
+
+
+def test_a_busy_radio_is_told_as_one():
+    assert cause_of(OSError(errno.EBUSY, "")) == "Device or resource busy (errno 16); another program uses it"
+    assert cause_of(OSError(errno.EINVAL, "")) == "Invalid argument (errno 22)"
