@@ -141,7 +141,7 @@ FIRST_CHECKS: tuple[Check[Patient], ...] = (
     ),
     Check(
         "calibration", "without one, carrier offset and gains are those of an average Pluto",
-        "airtune calibrate", look_at_calibration,
+        "airtune calibrate, with the same experiment or the same --uri", look_at_calibration,
     ),
 )  # fmt: skip
 LAST_CHECKS: tuple[Check[Patient], ...] = (

@@ -118,6 +118,6 @@ _LINK: Check[Seen] = Check(
 )  # fmt: skip
 _CRYSTAL: Check[Seen] = Check(
     "crystal", "carrier and sample clock are as far off as the crystal; first contact reaches 50 ppm",
-    "airtune calibrate (it writes xo_correction)", _as_it_is,
+    "airtune calibrate, with the same experiment or the same --uri (it writes xo_correction)", _as_it_is,
 )  # fmt: skip
 TOGETHER_CHECKS = (_SERIAL, _LINK, _CRYSTAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from deploy.desk import Desk, add_desk, desk_of, open_plutos
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
     from calibration.procedure import Outcome, Plan
@@ -67,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     directory = args.dir or desk.calibrations
     if directory is None:
         raise ConfigurationError("--dir DIR is missing: the experiment has no radio.calibration_dir")
+    _insist_on_writable(directory)
     plan = _plan(args, desk)
     from calibration.procedure import calibrate
     from radio.calibration_file import save
@@ -79,6 +81,16 @@ def run(args: argparse.Namespace) -> int:
     paths = [save(calibration, directory) for calibration in (outcome.station, *outcome.clients)]
     print(_document(outcome, names, paths) if args.json else _text(outcome, names, paths))
     return 0
+
+
+def _insist_on_writable(directory: Path) -> None:
+    """Before anything is measured. Raises StorageError."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{directory}: cannot be made: {error.strerror}; choose another --dir") from error
+    if not os.access(directory, os.W_OK):
+        raise StorageError(f"{directory}: cannot be written: it is not yours; choose another --dir")
 
 
 def _plan(args: argparse.Namespace, desk: Desk) -> Plan:
@@ -145,8 +157,7 @@ def _text(outcome: Outcome, names: dict[str, str], paths: list[Path]) -> str:
             f"{names[calibration.serial]}  Pluto {calibration.serial}, {calibration.temperature_c:.0f} degrees"
         )
         lines += [f"  {line}" for line in (*_crystal_lines(calibration, outcome), *_half_lines(calibration))]
-    station = outcome.station
-    lines += [f"  cable from {names[r.transmitter]}: offset {r.offset_db} dB" for r in station.references]
+        lines += [f"  cable from {names[r.transmitter]}: offset {r.offset_db} dB" for r in calibration.references]
     return "\n".join([*lines, *(f"kept in {path}" for path in paths)])
 
 

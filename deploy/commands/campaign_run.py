@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
             with open_campaign_progress(journal.plan, len(journal.soundings), sys.stderr) as progress:
                 run_campaign(journal, progress.sounded, progress.warn)
         except BaseException:
-            print(f"airtune: go on with: airtune campaign run {journal.directory}", file=sys.stderr)
+            _say_how_to_go_on(journal, begun=not args.source.is_dir())
             raise
         grid = sounding_grid(experiment_numerology(journal.plan.experiment))
         summary = summarise(journal.plan, journal.soundings, grid)
@@ -84,6 +85,15 @@ def run(args: argparse.Namespace) -> int:
         print(f"{document['detected']} of {document['soundings']} soundings heard in {document['sweeps']} sweeps; "
               f"look at them: airtune campaign show {journal.directory}")  # fmt: skip
     return 0
+
+
+def _say_how_to_go_on(journal: Journal, *, begun: bool) -> None:
+    """A campaign just begun that has not sounded anything leaves nothing, least of all a plan that cannot work."""
+    if begun and not journal.soundings:
+        shutil.rmtree(journal.directory, ignore_errors=True)
+        print("airtune: nothing was sounded and nothing is kept", file=sys.stderr)
+    else:
+        print(f"airtune: go on with: airtune campaign run {journal.directory}", file=sys.stderr)
 
 
 def _document(journal: Journal, written: list[Path]) -> dict[str, Any]:

@@ -85,11 +85,13 @@ def number_of(text: str) -> float:
     return float(text.split()[0])
 
 
+_MEANINGS = {errno.EBUSY: "; another program uses it", errno.EPIPE: "; it does not answer any more"}
+
+
 def cause_of(error: OSError) -> str:
     """``Connection refused (errno 111)``, and what it means where the words do not say it."""
     reason = os.strerror(error.errno) if error.errno else str(error)
-    meaning = "; another program uses it" if error.errno == errno.EBUSY else ""
-    return f"{reason} (errno {error.errno}){meaning}"
+    return f"{reason} (errno {error.errno}){_MEANINGS.get(error.errno or 0, '')}"
 
 
 def agrees(attribute: Attribute, wanted: str, found: str) -> bool:

@@ -162,6 +162,25 @@ def test_a_campaign_that_is_interrupted_says_how_it_goes_on(tmp_path):
     assert 4 <= len(read_soundings(out)) < 80
 
 
+def test_a_campaign_that_never_sounded_leaves_nothing_but_one_that_did_is_kept(tmp_path, capsys, monkeypatch):
+    def no_radio(journal, sounded, warn):
+        raise RadioError("ip:10.0.0.9: No route to host (errno 113)")
+
+    out = tmp_path / "c"
+    command = ["campaign", "run", campaign_file(tmp_path), "--out", str(out)]
+    with monkeypatch.context() as patched:
+        patched.setattr("calibration.campaign.run.run_campaign", no_radio)
+        assert main(command) == RadioError.exit_code
+    assert "airtune: nothing was sounded and nothing is kept" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(command) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr("calibration.campaign.run.run_campaign", no_radio)
+        assert main(["campaign", "run", str(out)]) == RadioError.exit_code
+    assert f"go on with: airtune campaign run {out}" in capsys.readouterr().err
+    assert len(read_soundings(out)) == 80
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -276,7 +276,8 @@ def test_a_calibration_that_is_missing_old_or_another_s(bench_of, tmp_path):
     assert found("settings", station).verdict == "pass"
     assert bench.xo_correction_hz(station.pluto) == 40_000_123
     save(calibration_of(station.pluto, date=(now_utc() - timedelta(days=90)).isoformat()), tmp_path)
-    assert (found("calibration", station).verdict, found("calibration", station).mend) == ("warn", "airtune calibrate")
+    old = found("calibration", station)
+    assert (old.verdict, old.mend) == ("warn", "airtune calibrate, with the same experiment or the same --uri")
     save(calibration_of(station.pluto, temperature_c=12.0), tmp_path)
     assert "at 12 degrees, it has 37 now" in found("calibration", station).measured
     other = json.loads(path.read_text()) | {"serial": "1044ff"}

@@ -84,3 +84,10 @@ def test_radios_named_one_by_one_are_told_of_in_words(plutos, tmp_path, capsys):
 def test_a_wrong_command_line_is_told_in_one_line(arguments, line, capsys):
     assert main(["calibrate", *arguments]) == 2
     assert line in capsys.readouterr().err
+
+
+def test_a_directory_that_cannot_be_written_is_told_of_before_any_radio_is_asked(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    nobody = ["--uri", "ip:127.0.0.1:1", "--uri", "ip:127.0.0.1:2"]
+    assert main(["calibrate", *nobody, "--dir", str(tmp_path / "file" / "kept")]) == 8
+    assert "cannot be made: Not a directory; choose another --dir" in capsys.readouterr().err
