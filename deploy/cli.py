@@ -59,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     _end_like_ctrl_c()
     try:
-        return _dispatch(arguments)
-    except SystemExit as end:  # --help and --version
-        return int(end.code or 0)
+        return _run(arguments)
     except KeyboardInterrupt:
         print("airtune: interrupted", file=sys.stderr)
         return INTERRUPTED_EXIT_CODE
@@ -72,6 +70,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         return _tell(error)
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit code, once all that was said is out: what fails later, Python would tell in its own way."""
+    try:
+        code = _dispatch(arguments)
+    except SystemExit as end:  # --help and --version
+        code = int(end.code or 0)
+    sys.stdout.flush()
+    return code
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -85,7 +93,6 @@ def _dispatch(arguments: list[str]) -> int:
     module = importlib.import_module(f"deploy.commands.{name.replace('-', '_')}")
     module.add_parser(subparsers)
     code: int = module.run(parser.parse_args(arguments))
-    sys.stdout.flush()
     return code
 
 

@@ -120,12 +120,14 @@ def test_a_full_disk_is_told(tmp_path):
     assert result.stderr == "airtune: the disk: no space left; free some and try again\n"
 
 
-def test_a_reader_that_goes_away_is_no_error():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_away_is_no_error(unbuffered):
     reader, writer = os.pipe()
     os.close(reader)
     result = subprocess.run(
-        [*AIRTUNE, "--help"], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False
-    )
+        [*AIRTUNE, "--help"], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )  # fmt: skip
     os.close(writer)
     assert (result.returncode, result.stderr) == (0, "")
 
