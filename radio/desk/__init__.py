@@ -6,49 +6,47 @@ are imported when an end is opened, in a process of its own.
 
 from __future__ import annotations
 
-from protocol.configuration import Experiment
+from collections.abc import Callable
+
+from protocol.configuration import Experiment, RadioDriver
 from protocol.errors import ConfigurationError, MissingPartError
 from radio.desk.interface import ReceiveEnd, TransmitEnd
 
 
 def open_receive_end(experiment: Experiment) -> ReceiveEnd:
     """The base station's receiver. Raises MissingPartError, RadioError, and ConfigurationError without its uri."""
-    driver, uri = experiment.radio.driver, experiment.radio.uri
-    if uri is None:
+    if experiment.radio.uri is None:
         raise ConfigurationError("radio.uri: the base station's radio is not given")
-    if driver == "pluto":
-        from radio.desk.pluto import PlutoReceiver
-
-        return PlutoReceiver(experiment, uri)
-    if driver == "gr-iio":
-        _check_gnuradio("iio", "gr-iio")
-        from radio.desk.gr_iio import GrIioReceiver
-
-        return GrIioReceiver(experiment, uri)
-    _check_gnuradio(driver, f"gr-{driver}")
-    from radio.desk.other_radios import open_other_receiver
-
-    return open_other_receiver(experiment, uri)
+    open_receiver, _ = _ends(experiment.radio.driver)
+    return open_receiver(experiment, experiment.radio.uri)
 
 
 def open_transmit_end(experiment: Experiment, name: str) -> TransmitEnd:
     """The transmitter of client ``name``. Raises as ``open_receive_end``."""
-    driver, uri = experiment.radio.driver, experiment.member(name).uri
+    uri = experiment.member(name).uri
     if uri is None:
         raise ConfigurationError(f"client '{name}': its radio's uri is not given")
-    if driver == "pluto":
-        from radio.desk.pluto import PlutoTransmitter
+    _, open_transmitter = _ends(experiment.radio.driver)
+    return open_transmitter(experiment, uri)
 
-        return PlutoTransmitter(experiment, uri)
+
+def _ends(
+    driver: RadioDriver,
+) -> tuple[Callable[[Experiment, str], ReceiveEnd], Callable[[Experiment, str], TransmitEnd]]:
+    """What opens a receiver and a transmitter at an address."""
+    if driver == "pluto":
+        from radio.desk.pluto import PlutoReceiver, PlutoTransmitter
+
+        return PlutoReceiver, PlutoTransmitter
     if driver == "gr-iio":
         _check_gnuradio("iio", "gr-iio")
-        from radio.desk.gr_iio import GrIioTransmitter
+        from radio.desk.gr_iio import GrIioReceiver, GrIioTransmitter
 
-        return GrIioTransmitter(experiment, uri)
+        return GrIioReceiver, GrIioTransmitter
     _check_gnuradio(driver, f"gr-{driver}")
-    from radio.desk.other_radios import open_other_transmitter
+    from radio.desk.other_radios import open_other_receiver, open_other_transmitter
 
-    return open_other_transmitter(experiment, uri)
+    return open_other_receiver, open_other_transmitter
 
 
 def _check_gnuradio(module: str, part: str) -> None:

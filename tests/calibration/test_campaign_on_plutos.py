@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
-import importlib.util
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from campaign_lab import campaign_plan
+from needs import needs_pyadi
 from test_campaign_replay import assert_same_decisions, replaying
 
 from calibration.campaign.estimates import sounding_grid
@@ -34,10 +33,7 @@ from radio.numerology import DEFAULT_2MSPS
 from radio.virtual.control_messages import SetLink
 from radio.virtual.testbed import virtual_plutos
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("adi") is None or ctypes.util.find_library("iio") is None,
-    reason='libiio0 or pyadi-iio is missing; run: apt-get install libiio0, and pip install "airtune[pluto]"',
-)
+pytestmark = needs_pyadi
 GRID = sounding_grid(DEFAULT_2MSPS)
 FADING = FadingModel("tdl-a", 300e-9)
 LOSS_DB = {"near": 62.0, "far": 70.0}

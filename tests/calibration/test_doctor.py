@@ -1,7 +1,5 @@
 """Checks of Plutos, each shown to fail on a virtual one with that fault; time moves as samples are read."""
 
-import ctypes.util
-import importlib.util
 import json
 from contextlib import ExitStack
 from dataclasses import replace
@@ -10,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from needs import needs_pyadi
 
 from calibration import bench
 from calibration.doctor.behaviour import FIRST_CHECKS, LAST_CHECKS
@@ -29,10 +28,7 @@ from radio.quantity import Quantity
 from radio.virtual.control_messages import Clear, DeadLo, Drop, Serial, SetCrystal, SetLink, Slow, Stuck, Unplug
 from radio.virtual.testbed import virtual_plutos
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("adi") is None or ctypes.util.find_library("iio") is None,
-    reason='libiio0 or pyadi-iio is missing; run: apt-get install libiio0, and pip install "airtune[pluto]"',
-)
+pytestmark = needs_pyadi
 PROFILE = RadioTable(driver="pluto", carrier_hz=915e6, sample_rate_hz=2.5e6, max_duty=1.0)
 RATE_HZ = 2_500_000
 CHECKS = {check.name: check for check in (*FIRST_CHECKS, *SIGNAL_CHECKS, *LAST_CHECKS)}

@@ -1,11 +1,10 @@
 """Calibrating virtual Plutos, whose truth is known; time moves as samples are read, so every run is the same."""
 
-import ctypes.util
-import importlib.util
 from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from needs import needs_pyadi
 
 from calibration import bench
 from calibration.carrier import CarrierOffset, step_hz
@@ -20,10 +19,7 @@ from radio.virtual.control_messages import DeadLo, SetCrystal, SetLink
 from radio.virtual.front_end import gain_error_db
 from radio.virtual.testbed import virtual_plutos
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("adi") is None or ctypes.util.find_library("iio") is None,
-    reason='libiio0 or pyadi-iio is missing; run: apt-get install libiio0, and pip install "airtune[pluto]"',
-)
+pytestmark = needs_pyadi
 RATE_HZ = 2_500_000
 CABLE_DB = 50.0
 TRANSMIT_ERRORS_DB = [[-60.0, 1.2], [-40.0, -0.6], [-20.0, 0.3], [0.0, 0.0]]

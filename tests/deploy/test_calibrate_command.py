@@ -1,20 +1,15 @@
 """``airtune calibrate``: what it prints and keeps, and what it says when it cannot."""
 
-import ctypes.util
-import importlib.util
 import json
 
 import pytest
+from needs import needs_pyadi
 
 from deploy.cli import main
 from radio.calibration_file import load_for
 from radio.virtual.control_messages import Serial
 from radio.virtual.testbed import virtual_plutos
 
-needs_pyadi = pytest.mark.skipif(
-    importlib.util.find_spec("adi") is None or ctypes.util.find_library("iio") is None,
-    reason='libiio0 or pyadi-iio is missing; run: apt-get install libiio0, and pip install "airtune[pluto]"',
-)
 EXPERIMENT = """
 [experiment]
 name = "lab"

@@ -1,20 +1,14 @@
 """``airtune doctor``: what it prints, and the exit code of its worst finding."""
 
-import ctypes.util
-import importlib.util
 import json
 
 import pytest
+from needs import needs_pyadi
 
 from calibration.doctor import examination
 from calibration.doctor.findings import Check, Seen
 from deploy.cli import main
 from radio.virtual.testbed import virtual_plutos
-
-needs_pyadi = pytest.mark.skipif(
-    importlib.util.find_spec("adi") is None or ctypes.util.find_library("iio") is None,
-    reason='libiio0 or pyadi-iio is missing; run: apt-get install libiio0, and pip install "airtune[pluto]"',
-)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
-import importlib.util
 import itertools
 import json
 import signal
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from labs import airtune, finish, tiny_experiment
+from needs import needs_pyadi
 
 from base_station.store.run_store import RunStore
 from base_station.store.toml_text import toml_text
@@ -24,10 +23,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 EXAMPLE, MEDIUM = EXAMPLES / "lab-pluto.toml", EXAMPLES / "medium" / "lab-pluto.toml"
 NAMES = ("jetson-1", "jetson-2")
 SIZES = [pytest.param("tiny", id="tiny model"), pytest.param("whole", id="its own model", marks=pytest.mark.long)]
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("adi") is None or ctypes.util.find_library("iio") is None,
-    reason='libiio0 or pyadi-iio is missing; run: apt-get install libiio0, and pip install "airtune[pluto]"',
-)
+pytestmark = needs_pyadi
 
 
 class PlutoLab:

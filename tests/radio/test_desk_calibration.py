@@ -1,12 +1,11 @@
 """Drivers use a Pluto's calibration by themselves: its crystal's correction, and its gains in place of nominal ones."""
 
-import ctypes.util
-import importlib.util
 from contextlib import ExitStack
 
 import msgspec
 import numpy as np
 import pytest
+from needs import needs_pyadi
 from radio_lab import RadioLab, lab_experiment, sounding
 
 from protocol.errors import DataError
@@ -25,10 +24,7 @@ from radio.drivers import open_base_station_radio
 from radio.quantity import Quantity
 from radio.virtual.testbed import virtual_plutos
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("adi") is None or ctypes.util.find_library("iio") is None,
-    reason='libiio0 or pyadi-iio is missing; run: apt-get install libiio0, and pip install "airtune[pluto]"',
-)
+pytestmark = needs_pyadi
 LOSS_DB = 61.0
 RADIOS = [
     {"name": "bs", "crystal_ppm": 0.0, "receive_full_scale_dbm": -1.5, "receive_gain_errors_db": [[30, 0], [50, 0.8]]},

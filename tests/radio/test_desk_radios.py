@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
-import importlib.util
 import os
 import signal
 import subprocess
@@ -14,6 +12,7 @@ import msgspec
 import numpy as np
 import psutil
 import pytest
+from needs import needs_pyadi
 from radio_lab import TIMEOUT_S, DeskLab, lab_experiment, open_lab, sounding
 
 from protocol.errors import MissingPartError, RadioError
@@ -24,10 +23,7 @@ from radio.numerology import DEFAULT_2MSPS
 from radio.processes import outlets
 from radio.virtual.control_messages import Drop, Unplug
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("adi") is None or ctypes.util.find_library("iio") is None,
-    reason='libiio0 or pyadi-iio is missing; run: apt-get install libiio0, and pip install "airtune[pluto]"',
-)
+pytestmark = needs_pyadi
 
 
 @pytest.fixture(scope="module")

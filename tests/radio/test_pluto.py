@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import errno
-import importlib.util
 import os
 import signal
 import subprocess
@@ -15,6 +13,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+from needs import needs_pyadi
 
 from protocol.errors import MissingPartError, RadioError
 from radio.pluto import libraries, watchdog
@@ -32,10 +31,7 @@ from radio.pluto.settings import LEAST_TRANSMIT_GAIN_DB, Limits, Settings
 from radio.virtual.control_messages import Drop, Overflow, Serial, Stall, Unplug
 from radio.virtual.testbed import virtual_plutos
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("adi") is None or ctypes.util.find_library("iio") is None,
-    reason='libiio0 or pyadi-iio is missing; run: apt-get install libiio0, and pip install "airtune[pluto]"',
-)
+pytestmark = needs_pyadi
 RATE_HZ = 2e6
 SETTINGS = Settings(carrier_hz=915e6, receive_gain_db=30.0, transmit_gain_db=-10.0, kernel_buffers=32)
 

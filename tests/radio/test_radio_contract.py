@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes.util
-import importlib.util
-
 import msgspec
 import numpy as np
 import psutil
 import pytest
+from needs import needs_gr_iio, needs_pyadi
 from radio_lab import TIMEOUT_S, RadioLab, data_burst, lab_experiment, open_lab, random_blocks, sounding
 
 from protocol.bursts import Window
@@ -18,14 +16,6 @@ from radio.numerology import DEFAULT_2MSPS
 
 SIMULATED = ["simulated", "abstract"]
 SNR_DB = (9.0, 14.0, 19.0, 26.0)
-needs_pyadi = pytest.mark.skipif(
-    importlib.util.find_spec("adi") is None or ctypes.util.find_library("iio") is None,
-    reason='libiio0 or pyadi-iio is missing; run: apt-get install libiio0, and pip install "airtune[pluto]"',
-)
-needs_gr_iio = pytest.mark.skipif(
-    importlib.util.find_spec("gnuradio") is None or importlib.util.find_spec("gnuradio.iio") is None,
-    reason="GNU Radio's gr-iio is missing; run: make setup",
-)
 on_simulated = pytest.mark.parametrize("driver", SIMULATED, indirect=True, scope="module")
 """What has no meaning on a desk: a medium at an address, sessions, a channel that repeats itself."""
 

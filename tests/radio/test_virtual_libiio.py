@@ -1,7 +1,5 @@
 """Virtual Plutos used by the real libiio and by ADI's own Python classes, unchanged."""
 
-import ctypes.util
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -10,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from iiod_client import as_complex, peak, tone_codes
+from needs import needs_pyadi
 
 from radio.virtual.attributes import pluto_inventory
 from radio.virtual.control_messages import Drop, Stall, Status
@@ -20,10 +19,6 @@ BUFFERS = 32
 """Kernel buffers: a quarter of a second, so that a busy machine loses nothing."""
 needs_tools = pytest.mark.skipif(
     shutil.which("iio_info") is None, reason="libiio's tools are missing; run: apt-get install libiio-utils"
-)
-needs_pyadi = pytest.mark.skipif(
-    importlib.util.find_spec("adi") is None or ctypes.util.find_library("iio") is None,
-    reason='libiio0 or pyadi-iio is missing; run: apt-get install libiio0, and pip install "airtune[pluto]"',
 )
 
 
