@@ -67,7 +67,7 @@ class Yardstick:
 
 @dataclass(frozen=True)
 class RunCurve:
-    """One finished run: its closing figures, and how it got there. Sequences are by round."""
+    """One run as far as it has come: its closing figures, and how it got there. Sequences are by round."""
 
     directory: Path
     seed: int
@@ -93,6 +93,11 @@ class RunCurve:
     """Largest |cosine| between rank components of a factor: mean over factors, clients and rounds, after training."""
 
     @property
+    def finished(self) -> bool:
+        """Whether it was played to its end and tested."""
+        return self.accuracy is not None
+
+    @property
     def smoothed(self) -> list[float]:
         """Validation accuracy, mean of the last ``SMOOTHING_ROUNDS`` rounds."""
         windows = (self.validation[max(0, t + 1 - SMOOTHING_ROUNDS) : t + 1] for t in range(len(self.validation)))
@@ -108,12 +113,20 @@ class RunCurve:
         return last if last - before < PLATEAU_GAIN else None
 
     def accuracy_at(self, airtime_s: float) -> float | None:
-        """Smoothed validation accuracy after the last round that ended within ``airtime_s``, None if none did."""
+        """Smoothed validation accuracy after the last round that ended within ``airtime_s``.
+
+        None if none did, or if the run is not finished and has not come that far yet.
+        """
+        if not (self.finished or (self.airtime_s and self.airtime_s[-1] >= airtime_s)):
+            return None
         within = sum(spent <= airtime_s * (1.0 + 1e-9) for spent in self.airtime_s)
         return self.smoothed[within - 1] if within else None
 
     def values(self, yardstick: Yardstick) -> dict[str, float | None]:
-        """Value of each measure by key; None where it is not known, or the target accuracy not reached."""
+        """Value of each measure by key; None where it is not known, or the target accuracy not reached.
+
+        What is counted over a whole run is not known of one that is not finished: half a run costs half.
+        """
         target, airtime_s = yardstick.target, yardstick.airtime_s
         reached = None if target is None else next((t for t, v in enumerate(self.smoothed) if v >= target), None)
         return {
@@ -121,11 +134,11 @@ class RunCurve:
             "worst_client_accuracy": self.worst_client_accuracy,
             "macro_f1": self.macro_f1,
             "perplexity": self.perplexity,
-            "plateau_accuracy": self.plateau,
+            "plateau_accuracy": self.plateau if self.finished else None,
             "accuracy_at_airtime": None if airtime_s is None else self.accuracy_at(airtime_s),
-            "airtime_s": self.airtime_s[-1] if self.airtime_s else 0.0,
-            "air_bits": float(self.air_bits),
-            "energy_j": self.energy_j,
+            "airtime_s": self.airtime_s[-1] if self.finished else None,
+            "air_bits": float(self.air_bits) if self.finished else None,
+            "energy_j": self.energy_j if self.finished else None,
             "rounds_to_target": None if reached is None else float(reached + 1),
             "airtime_to_target_s": None if reached is None else self.airtime_s[reached],
             "latency_s": self.latency_s,

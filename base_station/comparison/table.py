@@ -58,9 +58,12 @@ class Comparison:
         """What a reader must know before trusting the table."""
         runs = [run for row in self.rows for run in row.runs]
         remarks = []
-        unfinished = sum(run.accuracy is None for run in runs)
+        unfinished = sum(not run.finished for run in runs)
         if unfinished:
-            remarks.append(f"{unfinished} of {len(runs)} runs are not finished and have no test accuracy.")
+            remarks.append(
+                f"{unfinished} of {len(runs)} runs are not finished: they have no test accuracy, and what they cost "
+                "so far is not counted."
+            )
         if any(not run.iq for run in runs):
             remarks.append("Runs marked “no IQ” drew their losses from the link tables; nothing was modulated.")
         if len({run.version for run in runs}) > 1:
@@ -102,14 +105,14 @@ def compare(
 
 
 def default_target(runs: Sequence[RunCurve]) -> float | None:
-    """Validation accuracy these runs end with, less one point; None if they have no round."""
-    ends = [run.smoothed[-1] for run in runs if run.validation]
+    """Validation accuracy these runs end with, less one point; None if none is finished."""
+    ends = [run.smoothed[-1] for run in runs if run.finished]
     return math.fsum(ends) / len(ends) - BELOW_REFERENCE if ends else None
 
 
 def least_airtime_s(runs: Sequence[RunCurve]) -> float | None:
-    """The airtime that every run took at least; None if they have no round."""
-    return min((run.airtime_s[-1] for run in runs if run.airtime_s), default=None)
+    """The airtime that every finished run took at least; None if there is none."""
+    return min((run.airtime_s[-1] for run in runs if run.finished), default=None)
 
 
 Values = Mapping[int, Mapping[str, float | None]]

@@ -136,6 +136,19 @@ def test_accuracies_are_compared_at_the_airtime_that_every_run_took():
     assert dense.accuracy_at(1.9) is None
 
 
+def test_a_run_that_is_not_finished_does_not_look_cheap():
+    whole = curve(1, airtime_s=6.0, validation=(0.2, 0.4, 0.6, 0.6))
+    half = curve(2, accuracy=None, worst_client_accuracy=None, macro_f1=None, validation=(0.3,) * 4, airtime_s=3.0)
+    comparison = compare("x", {"dense": [whole], "soft": [curve(1, airtime_s=5.0), half]})
+    assert comparison.yardstick == Yardstick(pytest.approx(0.6 - 0.2 / 3 - 0.01), 5.0)
+    for key in ("airtime_s", "air_bits", "energy_j", "plateau_accuracy", "accuracy_at_airtime"):
+        assert half.values(comparison.yardstick)[key] is None
+    assert half.accuracy_at(2.9) == pytest.approx(0.3)
+    assert cell(comparison, "soft", "airtime_s").mean.mean == 5.0
+    assert mean_text(cell(comparison, "soft", "airtime_s")) == "5.00 (1 of 2)"
+    assert compare("x", {"soft": [half]}).yardstick == Yardstick(None, None)
+
+
 def test_a_run_has_a_plateau_once_a_third_of_it_gains_less_than_a_point():
     assert curve(validation=(0.1, 0.2, 0.69, 0.7, 0.70, 0.706)).plateau == pytest.approx(0.703)
     assert curve(validation=(0.1, 0.2, 0.69, 0.7, 0.70, 0.720)).plateau is None
