@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
+from iiod_client import IiodClient
+from virtual_bench import LO_HZ, RATE_HZ, Bench
 
 from radio.pluto.pluto import Pluto
 from radio.virtual.testbed import virtual_plutos
@@ -31,3 +35,19 @@ def opened(plutos):
         server.radio.faults.clear()
         if not server.plugged_in:
             server.plug_in()
+
+
+@pytest.fixture
+def bench_of():
+    """Opens a bench for a medium file's content."""
+    with ExitStack() as stack:
+
+        def open_bench(tables, **configuration):
+            names = [table["name"] for table in tables["radio"]]
+            plutos = stack.enter_context(virtual_plutos(names, tables, stepped=True))
+            clients = [stack.enter_context(IiodClient(plutos.uri(name))) for name in names]
+            for client in clients:
+                client.configure(**({"rate_hz": RATE_HZ, "lo_hz": LO_HZ} | configuration))
+            return Bench(plutos, clients)
+
+        yield open_bench
