@@ -37,11 +37,15 @@ def mean_text(cell: Cell) -> str:
 
 
 def against_text(cell: Cell) -> str:
-    """Difference in points (``+1.2 [+0.3, +2.1] higher``) or ratio (``0.52 x [0.50, 0.54] lower``); a dash if none."""
+    """Difference in points (``+1.2 [+0.3, +2.1] higher``) or ratio (``0.52 x [0.50, 0.54] lower``); a dash if none.
+
+    Where not all runs are in it, how many are.
+    """
     if cell.against is None:
         return DASH
     text = _difference(cell.against) if cell.measure.share else _ratio(cell.against)
-    return f"{text} {cell.verdict}".rstrip()
+    pairs = "" if cell.against.values == cell.runs else f"({cell.against.values} of {cell.runs})"
+    return " ".join(filter(None, [text, cell.verdict, pairs]))
 
 
 def _difference(interval: Interval) -> str:
@@ -90,7 +94,7 @@ def _plain(cell: Cell) -> dict[str, Any]:
     kind = "difference" if cell.measure.share else "ratio"
     return {
         "mean": _ends(cell.mean), kind: _ends(cell.against), "verdict": cell.verdict, "runs": cell.runs,
-        "values": 0 if cell.mean is None else cell.mean.values,
+        "values": _count(cell.mean), "pairs": _count(cell.against),
     }  # fmt: skip
 
 
@@ -122,10 +126,10 @@ def _escaped(text: str) -> str:
 def write_tables(comparison: Comparison, directory: Path) -> list[Path]:
     """``methods.csv``, a line per method and measure, and ``runs.csv``, a line per run. Raises StorageError."""
     columns = ["method", "measure", "runs", "values", "mean", "low", "high",
-               "against", "difference_or_ratio", "against_low", "against_high", "verdict"]  # fmt: skip
+               "against", "pairs", "difference_or_ratio", "against_low", "against_high", "verdict"]  # fmt: skip
     methods = [
-        [row.name, cell.measure.key, cell.runs, 0 if cell.mean is None else cell.mean.values, *_ends(cell.mean),
-         comparison.reference, *_ends(cell.against), cell.verdict]
+        [row.name, cell.measure.key, cell.runs, _count(cell.mean), *_ends(cell.mean),
+         comparison.reference, _count(cell.against), *_ends(cell.against), cell.verdict]
         for row in comparison.rows for cell in row.cells
     ]  # fmt: skip
     runs = [
@@ -138,6 +142,10 @@ def write_tables(comparison: Comparison, directory: Path) -> list[Path]:
         write_csv(directory / "methods.csv", columns, methods),
         write_csv(directory / "runs.csv", keys, runs),
     ]
+
+
+def _count(interval: Interval | None) -> int:
+    return 0 if interval is None else interval.values
 
 
 def _ends(interval: Interval | None) -> list[float | None]:

@@ -125,6 +125,21 @@ def test_the_target_is_reached_where_the_mean_of_three_rounds_reaches_it():
     assert cell(comparison, "a", "rounds_to_target").mean.mean == 5.0
 
 
+def test_a_ratio_says_how_many_runs_are_in_it(tmp_path):
+    reached, missed = (0.1, 0.7, 0.7, 0.7), (0.1, 0.2, 0.2, 0.2)
+    dense = [curve(s, validation=reached, airtime_s=8.0) for s in (1, 2, 3)]
+    soft = [curve(s, validation=missed if s == 3 else reached, airtime_s=2.0) for s in (1, 2, 3)]
+    comparison = compare("x", {"dense": dense, "soft": soft}, target=0.5)
+    assert against_text(cell(comparison, "soft", "airtime_to_target_s")) == "0.25 x [0.25, 0.25] lower (2 of 3)"
+    assert against_text(cell(comparison, "soft", "airtime_s")) == "0.25 x [0.25, 0.25] lower"
+    told = document(comparison)["methods"][1]["measures"]
+    assert [told[key]["pairs"] for key in ("airtime_to_target_s", "airtime_s")] == [2, 3]
+    lines = list(csv.DictReader(write_tables(comparison, tmp_path)[0].open()))
+    assert {(line["measure"], line["pairs"]) for line in lines if line["method"] == "soft"} >= {
+        ("airtime_to_target_s", "2"), ("airtime_s", "3"),
+    }  # fmt: skip
+
+
 def test_accuracies_are_compared_at_the_airtime_that_every_run_took():
     frugal = curve(validation=(0.3, 0.6, 0.6), airtime_s=3.0)
     dense = curve(validation=(0.6, 0.8, 0.9, 0.9), airtime_s=8.0)
