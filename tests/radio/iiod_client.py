@@ -91,10 +91,14 @@ class IiodClient:
         assert re.fullmatch("[0-9a-f]{8}", self.line())
         return np.frombuffer(self._file.read(size), "<i2").reshape(-1, channels)
 
+    def receive_codes(self, samples):
+        """int16 (samples, 2)."""
+        self.request_samples(samples)
+        return self.take_samples()
+
     def receive(self, samples):
         """Complex samples, full scale 1."""
-        self.request_samples(samples)
-        return as_complex(self.take_samples())
+        return as_complex(self.receive_codes(samples))
 
     def push(self, codes):
         """Send int16 (samples, 2); bytes taken, or a negative errno."""

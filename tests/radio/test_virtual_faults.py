@@ -102,8 +102,7 @@ def test_an_overflow_loses_just_so_many_samples_and_shows_in_the_register(plutos
         plutos.advance(500)
         control.send(Overflow(radio="a", samples=123))
         plutos.advance(623)
-        client.request_samples(1000)
-        received = client.take_samples()[:, 0]
+        received = client.receive_codes(1000)[:, 0]
     assert received[500] - received[499] == 124
     assert (np.diff(np.delete(received, np.s_[500:])) == 1).all()
     assert client.status(ADC) == OVERFLOW
