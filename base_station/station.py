@@ -26,6 +26,7 @@ from base_station.store.summary import accuracy_so_far, closing_lines, summary
 from base_station.tsfa.queues import feasibility
 from learning.data import load_dataset
 from learning.device import DeviceProfile, compute_s
+from learning.own_files import own_file_hashes
 from learning.partition import Partition, partition_samples
 from learning.samples import Dataset
 from protocol.adapters import Adapter, adapter_from_bytes, dense_bits
@@ -100,15 +101,9 @@ def _open_store(
 ) -> RunStore:  # fmt: skip
     if resume:
         store = RunStore.resume(run_dir)
-        if experiment_to_dict(store.experiment) != experiment_to_dict(experiment):
+        if changed := _changed(store, experiment, partition):
             store.close()
-            raise RunError(f"{run_dir}: was started with another experiment; resume it with its own config.toml")
-        if store.manifest["partition_sha256"] != partition.sha256:
-            store.close()
-            raise RunError(f"{run_dir}: the data or their split changed since the run was started")
-        if store.manifest.get("replay_sha256") != replay_sha256(experiment):
-            store.close()
-            raise RunError(f"{run_dir}: {experiment.channel.replay_file} changed since the run was started")
+            raise RunError(f"{run_dir}: {changed}")
         return store
     classes, seed = len(dataset.class_names), experiment.experiment.seed
     manifest = {
@@ -123,8 +118,25 @@ def _open_store(
         "radio": radio,
         "downlink": "ip",
         "replay_sha256": replay_sha256(experiment),
+        "own_files_sha256": own_file_hashes(experiment),
     }
     return RunStore.create(run_dir, experiment, manifest)
+
+
+def _changed(store: RunStore, experiment: Experiment, partition: Partition) -> str:
+    """Why a run cannot be gone on with; empty if all that it depends on is as it was."""
+    if experiment_to_dict(store.experiment) != experiment_to_dict(experiment):
+        return "was started with another experiment; resume it with its own config.toml"
+    if store.manifest["partition_sha256"] != partition.sha256:
+        return "the data or their split changed since the run was started"
+    if store.manifest.get("replay_sha256") != replay_sha256(experiment):
+        return f"{experiment.channel.replay_file} changed since the run was started"
+    now = own_file_hashes(experiment)
+    for key, digest in store.manifest.get("own_files_sha256", {}).items():
+        # The device profile itself is in the manifest, and stays.
+        if key != "clients.device" and now.get(key) != digest:
+            return f"what {key} names has changed since the run was started; put it back, or start a new run"
+    return ""
 
 
 def _play(lab: Lab, evaluator: StationEvaluator) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from base_station.store.toml_text import toml_text
 from base_station.tsfa.queues import feasibility
 from deploy.device import device_profile
 from learning.device import compute_s
+from learning.own_files import own_files_text
 from protocol.configuration import Experiment
 from protocol.errors import ConfigurationError
 from protocol.experiment_file import experiment_to_dict
@@ -32,12 +33,16 @@ _NOT_OF_IT = {"experiment": ("name", "rounds", "test_texts", "validation_texts",
 
 
 def plan_key(experiment: Experiment, ranks: Sequence[int]) -> str:
-    """Hash of all that a plan depends on, a replayed channel's content too. Raises DataError if it cannot be read."""
+    """Hash of all that a plan depends on, the content of files included. Raises DataError if one cannot be read.
+
+    With ``clients.device = "measured-here"`` a plan stands for the machine on which it is kept.
+    """
     tables = experiment_to_dict(experiment)
     for table, keys in _NOT_OF_IT.items():
         for key in keys:
             tables[table].pop(key, None)
     text = f"{_VERSION} {list(ranks)} {PLAYED_ROUNDS}\n{toml_text(tables)}{replay_sha256(experiment) or ''}"
+    text += own_files_text(experiment)
     return hashlib.blake2b(text.encode()).hexdigest()[:16]
 
 

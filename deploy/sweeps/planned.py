@@ -14,6 +14,7 @@ import msgspec
 from base_station.store.run_store import DATABASE, RunStore
 from base_station.store.toml_text import toml_text
 from deploy.sweeps.sweep_file import is_sweep, load_sweep
+from learning.own_files import own_files_text
 from protocol.configuration import Experiment
 from protocol.errors import ConfigurationError
 from protocol.experiment_file import experiment_to_dict, load_experiment, read_toml
@@ -91,8 +92,9 @@ def default_out(sources: Sequence[Path], runs: Path) -> Path:
 def make_plan(sources: Sequence[Path], overrides: Sequence[str], seeds: Sequence[int] | None, out: Path) -> Plan:
     """The plan of ``airtune compare``'s arguments: runs, experiments, or one sweep file.
 
-    New runs lie in ``out``, named by method, seed and a hash of the whole resolved experiment, so that a run is found
-    again exactly while nothing it depends on was changed. Raises ConfigurationError and RunError.
+    New runs lie in ``out``, named by method, seed and a hash of the whole resolved experiment and of the content of
+    the files it names, so that a run is found again exactly while nothing it depends on was changed. Raises
+    ConfigurationError, DataError and RunError.
     """
     sweeps = [path for path in sources if _is_toml(path) and is_sweep(read_toml(path))]
     if sweeps and len(sources) > 1:
@@ -144,7 +146,7 @@ def _seeded(
 
 
 def _placed(method: str, experiment: Experiment, out: Path) -> PlannedRun:
-    text = toml_text(experiment_to_dict(experiment)) + (replay_sha256(experiment) or "")
+    text = toml_text(experiment_to_dict(experiment)) + (replay_sha256(experiment) or "") + own_files_text(experiment)
     digest = hashlib.blake2b(text.encode()).hexdigest()[:_HASH_CHARACTERS]
     slug = re.sub(r"[^A-Za-z0-9.]+", "-", method).strip("-.") or "run"
     return PlannedRun(method, experiment, out / f"{slug}-seed{experiment.experiment.seed}-{digest}")

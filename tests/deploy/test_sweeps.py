@@ -10,6 +10,7 @@ import pytest
 from fake_run import make_fake_run
 
 from deploy.cli import main
+from deploy.planning.planner import plan_key
 from deploy.sweeps.local import default_jobs, make_runs
 from deploy.sweeps.one_run import Outcome, run_environment
 from deploy.sweeps.planned import default_out, make_plan
@@ -73,6 +74,20 @@ def test_a_run_is_found_again_while_nothing_in_its_experiment_changed(folder):
     assert directories() == directories()
     assert directories("soft.quant_bits=8") == directories()
     assert not set(directories("soft.quant_bits=4")) & set(directories())
+
+
+def test_another_table_in_the_same_file_makes_another_run_and_another_plan(folder):
+    table = folder / "texts.csv"
+
+    def made():
+        run = make_plan([folder / "lab.toml"], ['data.source="table"', f'data.path="{table}"'], [1], folder / "out")
+        return run.runs[0].directory, plan_key(run.runs[0].experiment, (1, 2))
+
+    table.write_text("text,label\ngood,1\nbad,0\n")
+    first = made()
+    assert made() == first
+    table.write_text("text,label\nfine,1\nbad,0\n")
+    assert not set(made()) & set(first)
 
 
 def test_experiments_and_runs_of_one_name_are_told_apart_by_what_differs(folder):

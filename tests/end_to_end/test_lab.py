@@ -14,6 +14,7 @@ from base_station.store.listing import run_line
 from base_station.store.run_store import RunStore
 from edge_client.memory import RoundMemory
 from protocol.adapters import adapter_from_bytes
+from protocol.errors import RunError
 from protocol.update.fragments import cut_fragments, join_fragments
 from radio.arq import delivered_indices
 from radio.numerology import DEFAULT_2MSPS
@@ -216,6 +217,16 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
     assert again == first
     assert "complete" in progress.closing
     assert (tmp_path / "run" / "run.sqlite").read_bytes() == before
+
+
+def test_a_run_is_not_gone_on_with_on_other_texts(tmp_path):
+    experiment = tiny_experiment(tmp_path, experiment={"rounds": 1}, radio={"driver": "abstract"})
+    run_lab(experiment, tmp_path / "run")
+    # As many texts with the same labels: the split is the same.
+    table = tmp_path / "train.csv"
+    table.write_text("\n".join(f"good {line}" if i else line for i, line in enumerate(table.read_text().splitlines())))
+    with pytest.raises(RunError, match=r"run: what data\.path names has changed since the run was started"):
+        run_lab(experiment, tmp_path / "run", resume=True)
 
 
 def test_a_late_client_is_left_out_and_holds_the_others_until_the_ready_deadline(tmp_path):
