@@ -18,6 +18,24 @@ MEMBERS = [
     {"name": "mid", "distance_m": 16.0},
     {"name": "far", "distance_m": 28.0},
 ]
+CAMPAIGN = """
+[experiment]
+name = "killed"
+seed = 4
+[radio]
+driver = "abstract"
+[channel]
+model = "tdl-a"
+[campaign]
+interval_s = 1.0
+duration_s = 40.0
+[[clients.members]]
+name = "a"
+distance_m = 10.0
+[[clients.members]]
+name = "b"
+distance_m = 20.0
+"""
 
 
 def campaign_plan(sweeps: int = 4, members: list[dict[str, Any]] = MEMBERS, **tables: dict[str, Any]) -> CampaignPlan:
@@ -44,3 +62,10 @@ def measured(directory: Path, plan: CampaignPlan) -> list[Sounding]:
 def without_dates(soundings: list[Sounding]) -> list[Sounding]:
     """What two campaigns of one plan have alike."""
     return [msgspec.structs.replace(sounding, taken_at="") for sounding in soundings]
+
+
+def campaign_file(tmp_path: Path) -> str:
+    """An experiment with a [campaign] of 40 sweeps; its path."""
+    path = tmp_path / "campaign.toml"
+    path.write_text(CAMPAIGN)
+    return str(path)
