@@ -5,8 +5,10 @@ Nodes need airtune installed and the output directory mounted at the same path, 
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,12 @@ def make_runs_on_ray(
         raise ConfigurationError(f"--ray {address}: no cluster is reached: {error}") from error
     try:
         on_node = ray.remote(num_cpus=CORES_PER_RUN, max_retries=0)(_make)
-        _insist_on_shared(ray, out)
-        left = [on_node.remote(run) for run in runs]
+        _insist_on_shared(ray, out.resolve())
+        left = {on_node.remote(replace(run, directory=run.directory.resolve()), Path.cwd()): run for run in runs}
         while left:
-            done, left = ray.wait(left, timeout=wait_s)
+            done, _ = ray.wait(list(left), timeout=wait_s)
             for reference in done:
-                yield ray.get(reference)
+                yield Outcome(left.pop(reference), _problem(ray, reference))
             waiting()
     finally:
         ray.shutdown()
@@ -50,9 +52,20 @@ def _ray() -> Any:
     return ray
 
 
-def _make(run: PlannedRun) -> Outcome:
-    """On a node."""
-    return make_run(run, CORES_PER_RUN, lambda: False)
+def _make(run: PlannedRun, here: Path) -> str:
+    """On a node: the problem, if there was one. An experiment's relative paths begin at ``here``, if that is shared."""
+    if here.is_dir():
+        os.chdir(here)
+    return make_run(run, CORES_PER_RUN, lambda: False).problem
+
+
+def _problem(ray: Any, reference: Any) -> str:
+    """What a run's task told, or what became of it: a node that is lost ends its own runs and no others."""
+    try:
+        return str(ray.get(reference))
+    except ray.exceptions.RayError as error:
+        lines = str(error).strip().splitlines()
+        return lines[-1].strip() if lines else type(error).__name__
 
 
 def _insist_on_shared(ray: Any, out: Path) -> None:

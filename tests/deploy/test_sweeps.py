@@ -1,8 +1,10 @@
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import msgspec
@@ -12,6 +14,7 @@ from fake_run import make_fake_run
 from deploy.cli import main
 from deploy.planning.planner import plan_key
 from deploy.sweeps.local import default_jobs, make_runs
+from deploy.sweeps.on_ray import make_runs_on_ray
 from deploy.sweeps.one_run import Outcome, run_environment
 from deploy.sweeps.planned import default_out, make_plan
 from deploy.sweeps.sweep_file import load_sweep
@@ -158,6 +161,63 @@ def test_a_run_that_fails_does_not_stop_the_others(folder):
     outcomes = list(make_runs(plan.runs, 2, lambda: None, 0.5))
     assert sorted(outcome.run.seed for outcome in outcomes) == [1, 2]
     assert all("/nowhere.csv" in outcome.problem for outcome in outcomes)
+
+
+class FakeRay:
+    """Ray's part that is used: tasks run when they are waited for, in a directory of the cluster's own."""
+
+    class RayError(Exception):
+        """What Ray raises for a task that failed or was lost."""
+
+    exceptions = SimpleNamespace(RayError=RayError)
+
+    def __init__(self, directory):
+        self._directory = directory
+        self.up = False
+
+    def init(self, address, **options):
+        self.up = True
+
+    def shutdown(self):
+        self.up = False
+
+    def remote(self, **options):
+        return lambda function: SimpleNamespace(remote=lambda *arguments: lambda: function(*arguments))
+
+    def wait(self, references, timeout):
+        return references[:1], references[1:]
+
+    def get(self, reference):
+        before = Path.cwd()
+        os.chdir(self._directory)
+        try:
+            return reference()
+        except OSError as error:
+            raise self.RayError(f"traceback\nOSError: {error}\n") from error
+        finally:
+            os.chdir(before)
+
+
+def test_runs_on_a_cluster_lie_where_they_were_planned_and_a_lost_one_stops_no_other(folder, monkeypatch):
+    def make(run, cores, stopped):
+        if run.seed == 2:
+            raise OSError("the node is gone")
+        run.directory.mkdir()
+        assert Path.cwd() == folder
+        return Outcome(run, "no data" if run.seed == 3 else "")
+
+    (folder / "cluster").mkdir()
+    (folder / "out").mkdir()
+    monkeypatch.chdir(folder)
+    ray = FakeRay(folder / "cluster")
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr("deploy.sweeps.on_ray.make_run", make)
+    runs = make_plan([Path("lab.toml")], [], [1, 2, 3], Path("out")).runs
+    outcomes = list(make_runs_on_ray(runs, "auto", Path("out"), lambda: None, 0.5))
+    assert [outcome.run for outcome in outcomes] == runs
+    assert [outcome.problem for outcome in outcomes] == ["", "OSError: the node is gone", "no data"]
+    assert [run.directory.is_dir() for run in runs] == [True, False, True]
+    assert not ray.up
 
 
 def test_the_shipped_sweep_is_one_that_can_be_run():
