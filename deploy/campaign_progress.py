@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Protocol, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from calibration.campaign.plan import CampaignPlan
 from calibration.campaign.records import Sounding
 from deploy.bars import counting_bar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 class CampaignProgress(Protocol):
@@ -21,25 +24,22 @@ class CampaignProgress(Protocol):
         """What a radio said."""
 
 
-def open_campaign_progress(plan: CampaignPlan, done: int, stream: TextIO) -> AbstractContextManager[CampaignProgress]:
+@contextmanager
+def open_campaign_progress(plan: CampaignPlan, done: int, stream: TextIO) -> Iterator[CampaignProgress]:
     """The display that fits ``stream``; ``done`` soundings were made before."""
-    return _Bar(plan, done, stream) if stream.isatty() else _Lines(plan, done, stream)
+    if not stream.isatty():
+        yield _Lines(plan, done, stream)
+        return
+    with counting_bar("soundings", stream) as bar:
+        yield _Bar(bar, plan, done)
 
 
-class _Lines(AbstractContextManager[CampaignProgress]):
+class _Lines:
     def __init__(self, plan: CampaignPlan, done: int, stream: TextIO) -> None:
         self._plan, self._stream = plan, stream
         self._sweep: list[Sounding] = []
         if done:
             print(f"going on after {done} soundings", file=stream, flush=True)
-
-    def __enter__(self) -> CampaignProgress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        pass
 
     def sounded(self, sounding: Sounding) -> None:
         """A sweep that is complete is worth a line."""
@@ -54,25 +54,16 @@ class _Lines(AbstractContextManager[CampaignProgress]):
         print(f"warning: {text}", file=self._stream, flush=True)
 
 
-class _Bar(AbstractContextManager[CampaignProgress]):
-    def __init__(self, plan: CampaignPlan, done: int, stream: TextIO) -> None:
-        self._progress = counting_bar("soundings", stream)
-        self._task = self._progress.add_task(plan.name, total=plan.sweeps * len(plan.links), completed=done)
-
-    def __enter__(self) -> CampaignProgress:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._progress.stop()
+class _Bar:
+    def __init__(self, bar: Progress, plan: CampaignPlan, done: int) -> None:
+        self._bar = bar
+        self._task = bar.add_task(plan.name, total=plan.sweeps * len(plan.links), completed=done)
 
     def sounded(self, sounding: Sounding) -> None:
         """One step of the bar, named for what was heard last."""
         level = f"{sounding.mean_gain_db:.1f} dB" if sounding.detected else "not heard"
-        self._progress.update(self._task, advance=1, description=f"{sounding.link} {level}")
+        self._bar.update(self._task, advance=1, description=f"{sounding.link} {level}")
 
     def warn(self, text: str) -> None:
         """A line above the bar."""
-        self._progress.console.print(f"warning: {text}", highlight=False, markup=False)
+        self._bar.console.print(f"warning: {text}", highlight=False, markup=False)

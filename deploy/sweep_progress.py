@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Protocol, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from deploy.bars import counting_bar
 from radio.simulation.results import PointResult
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 class SweepProgress(Protocol):
@@ -20,24 +23,19 @@ class SweepProgress(Protocol):
         """A point is complete."""
 
 
-def open_sweep_progress(bursts: int, stream: TextIO) -> AbstractContextManager[SweepProgress]:
+@contextmanager
+def open_sweep_progress(bursts: int, stream: TextIO) -> Iterator[SweepProgress]:
     """The display that fits ``stream``; ``bursts`` are to come in all."""
-    if stream.isatty():
-        return _Bar(bursts, stream)
-    return _Lines(stream)
+    if not stream.isatty():
+        yield _Lines(stream)
+        return
+    with counting_bar("bursts", stream) as bar:
+        yield _Bar(bar, bursts)
 
 
-class _Lines(AbstractContextManager[SweepProgress]):
+class _Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-
-    def __enter__(self) -> SweepProgress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        pass
 
     def bursts_done(self, count: int) -> None:
         """Only points are worth a line."""
@@ -46,22 +44,13 @@ class _Lines(AbstractContextManager[SweepProgress]):
         print(_line(result), file=self._stream, flush=True)
 
 
-class _Bar(AbstractContextManager[SweepProgress]):
-    def __init__(self, bursts: int, stream: TextIO) -> None:
-        self._progress = counting_bar("bursts", stream)
-        self._task = self._progress.add_task("link", total=bursts)
-
-    def __enter__(self) -> SweepProgress:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._progress.stop()
+class _Bar:
+    def __init__(self, bar: Progress, bursts: int) -> None:
+        self._bar = bar
+        self._task = bar.add_task("link", total=bursts)
 
     def bursts_done(self, count: int) -> None:
-        self._progress.advance(self._task, count)
+        self._bar.advance(self._task, count)
 
     def point_done(self, result: PointResult) -> None:
         """The bar tells it all."""
