@@ -47,13 +47,17 @@ def resolved(experiment: Experiment, plan: RankPlan) -> Experiment:
 
 
 def find_plan(experiment: Experiment, ranks: Sequence[int]) -> RankPlan:
-    """The kept plan of what goes into it, else a new one, kept. Raises what ``make_plan`` raises, and StorageError."""
-    from deploy.planning.pilot import trainings
+    """The kept plan of what goes into it, else a new one, kept. Raises what ``make_plan`` raises, and StorageError.
 
+    A kept one may have been made for an experiment of another name.
+    """
     directory = PLANS / plan_key(experiment, ranks)
     plan = kept_plan(directory)
     if plan is None:
+        # torch takes seconds to import.
+        from deploy.planning.pilot import trainings
+
         with open_bar("plan", "trainings", trainings(experiment, ranks), sys.stderr) as advance:
             plan = make_plan(experiment, ranks, advance)
         keep_plan(plan, directory)
-    return plan
+    return msgspec.structs.replace(plan, experiment=experiment.experiment.name)
