@@ -28,6 +28,15 @@ MOST_NAMED = 12
 Array = NDArray[np.float64]
 
 
+class DrawnLink(NamedTuple):
+    """A link with its name and looks."""
+
+    series: LinkSeries
+    summary: LinkSummary
+    name: str
+    look: ClientStyle
+
+
 class Drawn(NamedTuple):
     """What the plots are made of: series and summaries of the same links in the same order."""
 
@@ -46,6 +55,12 @@ class Drawn(NamedTuple):
         """Looks by link."""
         return client_styles(self.names)
 
+    @property
+    def links(self) -> list[DrawnLink]:
+        """In the order of ``series``."""
+        parts = zip(self.series, self.summary.links, self.names, self.styles.values(), strict=True)
+        return [DrawnLink(*part) for part in parts]
+
 
 def campaign_pictures(drawn: Drawn) -> list[Picture]:
     """All plots; to be called inside ``report_style()``. None without a sounding heard."""
@@ -59,8 +74,7 @@ def gain_over_time(drawn: Drawn) -> Picture:
     """Gain and carrier offset of every sounding."""
     canvas = Canvas(5.0, 2, 1, sharex=True, height_ratios=(3, 2))
     gain, carrier = canvas.axes
-    for series, name in zip(drawn.series, drawn.names, strict=True):
-        look = drawn.styles[name]
+    for series, _, name, look in drawn.links:
         gain_db = [s.mean_gain_db for s in series.soundings]
         gain.plot(series.time_s, gain_db, color=look.colour, linestyle=look.dash, linewidth=1.2, label=name)
         mean_hz = float(np.mean([s.cfo_hz for s in series.soundings]))
@@ -87,10 +101,10 @@ def _gain_over_place(drawn: Drawn) -> Picture | None:
         return None
     canvas = Canvas(3.6, 1, 2)
     over_distance, plane = canvas.axes
-    for series, name in zip(drawn.series, drawn.names, strict=True):
+    for series, _, _, look in drawn.links:
         own = [s for s in series.soundings if s.distance_m]
         distances, gains = [s.distance_m for s in own], [s.mean_gain_db for s in own]
-        over_distance.plot(distances, gains, ".", color=drawn.styles[name].colour, markersize=3, alpha=0.5)
+        over_distance.plot(distances, gains, ".", color=look.colour, markersize=3, alpha=0.5)
     if fit is not None:
         _draw_fit(over_distance, fit)
     over_distance.set(xscale="log", xlabel="distance, m", ylabel="channel gain, dB", title="Gain over distance")
@@ -135,8 +149,7 @@ def _draw_places(canvas: Canvas, axes: Any, placed: Sequence[Sounding]) -> None:
 def _distributions(drawn: Drawn) -> Picture:
     canvas = Canvas(3.6, 1, 3)
     fading, sinr, spreads = canvas.axes
-    for series, summary, name in zip(drawn.series, drawn.summary.links, drawn.names, strict=True):
-        look = drawn.styles[name]
+    for series, summary, name, look in drawn.links:
         power = np.sort(fading_samples(series.still()))
         fading.plot(10.0 * np.log10(power), _shares(power), color=look.colour, drawstyle="steps-post")
         if summary.fading:
@@ -162,8 +175,7 @@ def _distributions(drawn: Drawn) -> Picture:
 def _delay(drawn: Drawn) -> Picture:
     canvas = Canvas(3.2)
     (axes,) = canvas.axes
-    for series, name in zip(drawn.series, drawn.names, strict=True):
-        look = drawn.styles[name]
+    for series, _, name, look in drawn.links:
         delay_s, power = delay_profile(series, drawn.grid)
         level_db = 10.0 * np.log10(np.maximum(power, 10.0 ** (PROFILE_FLOOR_DB / 10.0)))
         axes.plot(1e6 * delay_s, level_db, color=look.colour, linestyle=look.dash, label=name)
@@ -182,8 +194,7 @@ def _motion(drawn: Drawn) -> Picture | None:
     canvas = Canvas(3.4, 1, 2)
     correlation, spectrum = canvas.axes
     any_drawn = False
-    for series, summary, name in zip(drawn.series, drawn.summary.links, drawn.names, strict=True):
-        look = drawn.styles[name]
+    for series, summary, name, look in drawn.links:
         still = series.still()
         frequency_hz, density = fading_spectrum(still)
         if not len(frequency_hz):
