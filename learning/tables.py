@@ -37,7 +37,7 @@ class Rows:
         return replace(self, labels=[label] * len(self.texts))
 
 
-def _read_csv(path: Path) -> Any:
+def _read_csv(path: Path, columns: Sequence[str]) -> Any:
     import pyarrow.csv
 
     # Quoted texts may hold line breaks; the delimiter follows the file's suffix.
@@ -45,22 +45,24 @@ def _read_csv(path: Path) -> Any:
     return pyarrow.csv.read_csv(
         path,
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, delimiter=delimiter),
+        # Left to guess, Arrow would make 7 of a group called 007.
+        convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(columns, pyarrow.string())),
     )
 
 
-def _read_parquet(path: Path) -> Any:
+def _read_parquet(path: Path, columns: Sequence[str]) -> Any:
     import pyarrow.parquet
 
     return pyarrow.parquet.read_table(path)
 
 
-def _read_json_lines(path: Path) -> Any:
+def _read_json_lines(path: Path, columns: Sequence[str]) -> Any:
     import pyarrow.json
 
     return pyarrow.json.read_json(path)
 
 
-_READERS: dict[str, Callable[[Path], Any]] = {
+_READERS: dict[str, Callable[[Path, Sequence[str]], Any]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".parquet": _read_parquet,
@@ -75,8 +77,8 @@ def read_rows(path: Path, text_column: str, label_column: str | None, group_colu
 
     Raises DataError with the file and, where it applies, the column or row that is wrong.
     """
-    table = _read_table(path)
     columns = [column for column in (text_column, label_column, group_column) if column is not None]
+    table = _read_table(path, columns)
     for column in columns:
         if column not in table.column_names:
             raise DataError(f"{path}: no column '{column}'; it has: {', '.join(table.column_names)}")
@@ -87,7 +89,7 @@ def read_rows(path: Path, text_column: str, label_column: str | None, group_colu
     return Rows(values[text_column], labels, None if group_column is None else values[group_column])
 
 
-def _read_table(path: Path) -> Any:
+def _read_table(path: Path, columns: Sequence[str]) -> Any:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: not a table this reads; use {', '.join(sorted(_READERS))}")
@@ -96,7 +98,7 @@ def _read_table(path: Path) -> Any:
     try:
         import pyarrow
 
-        return reader(path)
+        return reader(path, columns)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {reason}") from error
@@ -104,6 +106,6 @@ def _read_table(path: Path) -> Any:
 
 def _as_text(path: Path, column: str, values: list[Any]) -> list[str]:
     for row, value in enumerate(values, start=1):
-        if value is None or isinstance(value, (list, dict, bytes)):
+        if value is None or value == "" or isinstance(value, (list, dict, bytes)):
             raise DataError(f"{path}: column '{column}' has no text or number in row {row}")
     return [str(value) for value in values]

@@ -73,10 +73,20 @@ def test_number_labels_are_ordered_as_numbers(tmp_path):
     assert load_dataset(experiment(source="table", path=str(path))).class_names == ("2", "9", "10")
 
 
+@pytest.mark.parametrize(("suffix", "delimiter"), [(".csv", ","), (".tsv", "\t")])
+def test_what_looks_like_a_number_in_a_csv_file_stays_as_it_is_written(tmp_path, suffix, delimiter):
+    path = tmp_path / f"t{suffix}"
+    path.write_text("\n".join(delimiter.join(row) for row in (("text", "label", "site"), ("0123", "01", "007"))))
+    rows = read_rows(path, "text", "label", "site")
+    assert (rows.texts, rows.labels, rows.groups) == (["0123"], ["01"], ["007"])
+
+
 def bad_tables(directory: Path) -> list[tuple[Path, str]]:
     (directory / "broken.parquet").write_bytes(b"not parquet at all")
     (directory / "broken.csv").write_text("text,label\na,b,c\n")
     (directory / "empty.csv").write_text("")
+    (directory / "unlabelled.csv").write_text("text,label\na,1\nb,\n")
+    (directory / "textless.csv").write_text("text,label\na,x\n,y\n")
     (directory / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
     (directory / "notes.txt").write_text("hello")
     nothing = pa.array([], pa.string())
@@ -92,6 +102,8 @@ def bad_tables(directory: Path) -> list[tuple[Path, str]]:
         (directory / "broken.parquet", "cannot be read as parquet"),
         (directory / "broken.csv", "cannot be read as csv"),
         (directory / "empty.csv", "cannot be read as csv"),
+        (directory / "unlabelled.csv", "column 'label' has no text or number in row 2"),
+        (directory / "textless.csv", "column 'text' has no text or number in row 2"),
         (directory / "binary.jsonl", "cannot be read as jsonl"),
         (directory / "notes.txt", "not a table this reads"),
         *((write_table(directory / name, columns), reason) for name, (columns, reason) in written.items()),
