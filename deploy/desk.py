@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.options import add_overrides
 from protocol.configuration import HARDWARE_DRIVERS, Experiment, RadioTable
 from protocol.errors import ConfigurationError
 from protocol.experiment_file import load_experiment
@@ -38,10 +39,7 @@ class Desk:
 def add_desk(parser: argparse.ArgumentParser) -> None:
     """``[EXPERIMENT.toml [--set TABLE.KEY=VALUE]...]`` or ``--uri URI...``, and the carrier to work at."""
     parser.add_argument("experiment", metavar="EXPERIMENT.toml", type=Path, nargs="?", help="an experiment on Plutos")
-    parser.add_argument(
-        "--set", metavar="TABLE.KEY=VALUE", action="append", default=[], dest="overrides",
-        help="override one key of the experiment; may be given several times",
-    )  # fmt: skip
+    add_overrides(parser, "one key of the experiment")
     parser.add_argument(
         "--uri", metavar="URI", action="append", default=[], dest="uris",
         help="instead of an experiment: a Pluto, as ip:192.168.2.1 or usb:; the first is the base station's",

@@ -20,9 +20,14 @@ RUNS = Path("runs")
 def add_experiment(parser: argparse.ArgumentParser) -> None:
     """``EXPERIMENT.toml [--set TABLE.KEY=VALUE]...``."""
     parser.add_argument("experiment", metavar="EXPERIMENT.toml", type=Path, help="the experiment file")
+    add_overrides(parser, "one key, as in --set training.local_steps=4")
+
+
+def add_overrides(parser: argparse.ArgumentParser, what: str) -> None:
+    """``[--set TABLE.KEY=VALUE]...``, which overrides ``what``."""
     parser.add_argument(
         "--set", metavar="TABLE.KEY=VALUE", action="append", default=[], dest="overrides",
-        help="override one key, as in --set training.local_steps=4; may be given several times",
+        help=f"override {what}; may be given several times",
     )  # fmt: skip
 
 

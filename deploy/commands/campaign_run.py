@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from deploy.options import add_overrides
 from protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ def add_parser(subparsers: Any) -> None:
         "source", metavar="EXPERIMENT.toml|CAMPAIGN.toml|DIR", type=Path,
         help="an experiment, with a [campaign] table or without; or a campaign's directory, to go on with it",
     )  # fmt: skip
-    parser.add_argument(
-        "--set", metavar="TABLE.KEY=VALUE", action="append", default=[], dest="overrides",
-        help="override one key, as in --set campaign.interval_s=5; may be given several times",
-    )  # fmt: skip
+    add_overrides(parser, "one key, as in --set campaign.interval_s=5")
     parser.add_argument("--links", choices=("to-base-station", "every-pair"), help="what is sounded (to-base-station)")
     parser.add_argument("--interval-s", metavar="S", type=float, help="from sweep to sweep (10)")
     parser.add_argument("--duration-s", metavar="S", type=float, help="of all sweeps (300)")
