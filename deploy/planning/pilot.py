@@ -111,6 +111,8 @@ def run_pilot(
     at_rank = msgspec.structs.replace(
         experiment,
         model=msgspec.structs.replace(experiment.model, lora_rank=rank),
+        # Clients remember their updates only with a residual; here nothing stays unsent, so it is always zero.
+        soft=msgspec.structs.replace(experiment.soft, residual="on"),
         clients=msgspec.structs.replace(experiment.clients, members=few),
     )
     with tempfile.TemporaryDirectory(prefix="airtune-") as scratch:

@@ -7,6 +7,8 @@ from labs import airtune, finish, tiny_experiment
 
 from base_station.store.run_store import RunStore
 from base_station.store.toml_text import toml_text
+from deploy.planning.pilot import run_pilot
+from learning.device import load_profile
 from protocol.experiment_file import experiment_to_dict
 
 
@@ -43,6 +45,20 @@ def test_an_automatic_rank_is_planned_once_and_the_plan_kept_with_the_run(lab):
     assert told["rank"] == resolved.model.lora_rank
     assert {key: told[key] for key in kept} == kept
     assert told["key"] == kept["key"]
+
+
+def test_the_pilot_of_a_run_without_residual_is_that_of_one_with(tmp_path):
+    device = load_profile("reference-2core")
+
+    def piloted(residual):
+        experiment = tiny_experiment(tmp_path, client_count=5, soft={"residual": residual})
+        return run_pilot(experiment, 2, device, lambda: None)
+
+    without, with_residual = piloted("off"), piloted("on")
+    assert without.curves == with_residual.curves
+    assert without.loss_after == with_residual.loss_after != without.loss_before
+    assert without.curves[0].keys() == {f"edge-{i}" for i in range(1, 6)}
+    assert without.curves[0]["edge-5"] == without.curves[0]["edge-1"]
 
 
 def test_a_plan_that_cannot_be_made_is_refused_with_the_figure(lab):
