@@ -2,32 +2,21 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
+from compilation_support import ROOT, compiled_and_added
 
 from radio.modem import compiled as compilation
 
-ROOT = Path(__file__).resolve().parents[2]
-AFTER_COMPILATION = """
-import sys
-from numba.core.registry import CPUDispatcher
+RECEIVERS = """
 from protocol.bursts import DataBurst, SoundingBurst
 from protocol.random_streams import random_stream
 from radio.flowgraphs.receive import receive_branches
 from radio.modem import McsTable, receive
 from radio.modem.combining import SoftMemory
-from radio.modem.compile_kernels import compile_kernels
 from radio.modem.trial import Impairments, random_blocks, received
 from radio.numerology import DEFAULT_2MSPS
 
-def variants():
-    modules = [module for name, module in sys.modules.items() if name.startswith("radio.")]
-    kernels = {f for module in modules for f in vars(module).values() if isinstance(f, CPUDispatcher)}
-    return {(f.__name__, str(signature)) for f in kernels for signature in f.signatures}
-
-compile_kernels()
-compiled = variants()
 rng = random_stream(1, "after compilation")
 by_kind = {(s.codec, s.bits_per_symbol): s.name for s in McsTable.load().schemes}
 bursts = [SoundingBurst("a", 1, 6, 16, acquisition=True)]
@@ -37,17 +26,13 @@ for burst in bursts:
     (branch,) = receive_branches([burst], stream, DEFAULT_2MSPS)
     memory = SoftMemory()
     assert all(receive(burst, branch, DEFAULT_2MSPS, memory).detected for _ in range(2))
-print(len(compiled), sorted(variants() - compiled))
 """
 
 
 def test_receivers_find_everything_compiled_that_they_call():
-    command = [sys.executable, "-c", AFTER_COMPILATION]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
-    assert result.returncode == 0, result.stderr
-    count, added = result.stdout.split(maxsplit=1)
-    assert int(count) >= 6
-    assert added.strip() == "[]"
+    count, added = compiled_and_added("radio.modem.compile_kernels", RECEIVERS, timeout_s=240)
+    assert count >= 6
+    assert added == "[]"
 
 
 def test_without_a_place_to_keep_it_code_is_compiled_all_the_same(monkeypatch):
