@@ -20,5 +20,12 @@ def is_off(plutos, name):
     return not settings.transmit_lo_on and settings.transmit_gain_db == LEAST_TRANSMIT_GAIN_DB and not settings.tones
 
 
+def ignore_writes(patch, plutos, name, ignored):
+    """A virtual Pluto that takes values for which ``ignored(attribute, text)``, and does nothing with them."""
+    device = plutos.server(name).radio.device
+    honest = device.write
+    patch.setattr(device, "write", lambda target, name, text: ignored(name, text) or honest(target, name, text))
+
+
 def tone(n, cycles_per_sample=0.05, amplitude=0.5):
     return (amplitude * np.exp(2j * np.pi * cycles_per_sample * np.arange(n))).astype(np.complex64)

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 from needs import needs_pyadi
-from pluto_lab import RATE_HZ, SETTINGS, device_of, is_off, tone
+from pluto_lab import RATE_HZ, SETTINGS, device_of, ignore_writes, is_off, tone
 
 from protocol.errors import MissingPartError, RadioError
 from radio.pluto import libraries
@@ -39,11 +39,7 @@ def test_what_is_set_is_in_force_and_the_transmitter_is_off(plutos, opened):
 
 def test_a_value_that_does_not_hold_is_named_with_what_it_reads(plutos, opened, monkeypatch):
     pluto = opened("a")
-    device = plutos.server("a").radio.device
-    honest = device.write
-    monkeypatch.setattr(
-        device, "write", lambda target, name, text: name == "xo_correction" or honest(target, name, text)
-    )
+    ignore_writes(monkeypatch, plutos, "a", lambda name, text: name == "xo_correction")
     with pytest.raises(
         RadioError, match=r"ip:\S+: ad9361-phy xo_correction was set to 40000100, but it reads 40000000"
     ):

@@ -12,7 +12,7 @@ import time
 import psutil
 import pytest
 from needs import needs_pyadi
-from pluto_lab import SETTINGS, device_of, is_off, tone
+from pluto_lab import SETTINGS, device_of, ignore_writes, is_off, tone
 
 from protocol.errors import RadioError
 from radio.pluto import watchdog
@@ -31,11 +31,7 @@ def test_a_transmitter_found_on_is_switched_off_and_told_of(plutos, opened):
 def test_a_transmission_that_cannot_begin_leaves_the_carrier_down(plutos, opened, monkeypatch):
     pluto = opened("b")
     pluto.configure(SETTINGS)
-    device = plutos.server("b").radio.device
-    honest = device.write
-    monkeypatch.setattr(
-        device, "write", lambda target, name, text: text.startswith("-10") or honest(target, name, text)
-    )
+    ignore_writes(monkeypatch, plutos, "b", lambda name, text: text.startswith("-10"))
     with pytest.raises(RadioError, match=r"voltage0 hardwaregain was set to -10, but it reads -89\.75"):
         pluto.transmit(tone(1000))
     assert is_off(plutos, "b")
@@ -56,10 +52,8 @@ def test_what_does_not_obey_keeps_nothing_else_on(plutos, opened, monkeypatch):
     pluto = opened("b")
     pluto.configure(SETTINGS)
     pluto.transmit_cyclic(tone(4096), at_most_s=60.0)
-    device = plutos.server("b").radio.device
-    honest = device.write
     with monkeypatch.context() as patch:
-        patch.setattr(device, "write", lambda target, name, text: "-89.75" in text or honest(target, name, text))
+        ignore_writes(patch, plutos, "b", lambda name, text: "-89.75" in text)
         with pytest.raises(RadioError, match=r"hardwaregain was set to -89\.75, but it reads -10"):
             pluto.stop_transmitting()
         assert not device_of(plutos, "b").transmit_lo_on
