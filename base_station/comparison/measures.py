@@ -74,6 +74,8 @@ class RunCurve:
     iq: bool
     version: str
     """Commit, or version, of the airtune that made it."""
+    seconds_per_step: float | None
+    """Of its device profile, which ``measured-here`` makes anew for every run."""
     accuracy: float | None
     worst_client_accuracy: float | None
     macro_f1: float | None
@@ -162,6 +164,7 @@ def read_curve(directory: Path) -> RunCurve:
             seed=experiment.experiment.seed,
             iq=experiment.radio.driver != "abstract",
             version=store.manifest["commit"] or store.manifest["versions"].get("airtune", ""),
+            seconds_per_step=store.manifest.get("device", {}).get("seconds_per_step"),
             accuracy=store.fact("final_accuracy"),
             worst_client_accuracy=store.fact("final_worst_client_accuracy"),
             macro_f1=store.fact("final_macro_f1"),

@@ -68,6 +68,8 @@ class Comparison:
             remarks.append("Runs marked “no IQ” drew their losses from the link tables; nothing was modulated.")
         if len({run.version for run in runs}) > 1:
             remarks.append("The runs were made by different versions of airtune.")
+        if len({run.seconds_per_step for run in runs}) > 1:
+            remarks.append("The runs' training times are from different device profiles, so not only methods differ.")
         if len({run.latency_budget_s for run in runs}) > 1:
             remarks.append("The runs have different latency budgets.")
         return remarks

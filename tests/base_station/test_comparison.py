@@ -29,7 +29,7 @@ def curve(seed=1, accuracy=0.7, airtime_s=2.0, validation=(0.1, 0.4, 0.7), **val
         "worst_client_accuracy": 0.5, "macro_f1": 0.6, "perplexity": None, "validation": list(validation),
         "airtime_s": [airtime_s * (t + 1) / rounds for t in range(rounds)], "air_bits": 1_000_000, "energy_j": 0.02,
         "latency_s": 4.0, "latency_budget_s": 5.0, "sparsity": 0.5,
-        "cosine": 0.1, **values,
+        "cosine": 0.1, "seconds_per_step": None, **values,
     })  # fmt: skip
 
 
@@ -187,9 +187,9 @@ def test_a_run_is_read_as_its_database_has_it(tmp_path):
 
 def test_a_reader_is_told_what_spoils_the_comparison(tmp_path):
     unfinished = read_curve(make_fake_run(tmp_path / "run", done=3))
-    other = curve(2, iq=False, version="def", latency_budget_s=9.0)
+    other = curve(2, iq=False, version="def", seconds_per_step=0.4, latency_budget_s=9.0)
     remarks = " ".join(compare("x", {"a": [unfinished], "b": [other]}).remarks)
-    for part in ("1 of 2 runs are not finished", "no IQ", "different versions", "different latency budgets"):
+    for part in ("1 of 2 runs are not finished", "no IQ", "versions", "device profiles", "latency budgets"):
         assert part in remarks
     assert compare("x", {"a": [curve(1)], "b": [curve(2)]}).remarks == []
 
