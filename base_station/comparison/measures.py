@@ -14,8 +14,8 @@ SMOOTHING_ROUNDS = 3
 """Validation accuracy is averaged over so many rounds before a target counts as reached (ours)."""
 PLATEAU_PARTS = 3
 """The plateau rule (ours) looks at the last two of so many equal parts of a run."""
-PLATEAU_GAIN = 0.01
-"""A run has converged if its last part gained less than this over the part before."""
+PLATEAU_MOVE = 0.01
+"""A run has converged if its last part differs by less than this from the part before."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,12 @@ class RunCurve:
 
     @property
     def plateau(self) -> float | None:
-        """Mean validation accuracy of the last third, if it gained less than a point over the third before."""
+        """Mean validation accuracy of the last third, if it is within a point of the third before."""
         part = len(self.validation) // PLATEAU_PARTS
         if part == 0:
             return None
         last, before = (sum(p) / part for p in (self.validation[-part:], self.validation[-2 * part : -part]))
-        return last if last - before < PLATEAU_GAIN else None
+        return last if abs(last - before) < PLATEAU_MOVE else None
 
     def accuracy_at(self, airtime_s: float) -> float | None:
         """Smoothed validation accuracy after the last round that ended within ``airtime_s``.

@@ -164,9 +164,10 @@ def test_a_run_that_is_not_finished_does_not_look_cheap():
     assert compare("x", {"soft": [half]}).yardstick == Yardstick(None, None)
 
 
-def test_a_run_has_a_plateau_once_a_third_of_it_gains_less_than_a_point():
+def test_a_run_has_a_plateau_once_a_third_of_it_moves_by_less_than_a_point():
     assert curve(validation=(0.1, 0.2, 0.69, 0.7, 0.70, 0.706)).plateau == pytest.approx(0.703)
     assert curve(validation=(0.1, 0.2, 0.69, 0.7, 0.70, 0.720)).plateau is None
+    assert curve(validation=(0.1, 0.2, 0.70, 0.72, 0.69, 0.70)).plateau is None
     assert curve(validation=(0.5, 0.5)).plateau is None
 
 
