@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploy.options import RUNS
+from deploy.options import RUNS, add_overrides
 from protocol.errors import ConfigurationError, RunError
 
 if TYPE_CHECKING:
@@ -37,10 +37,7 @@ def add_parser(subparsers: Any) -> None:
         "sources", metavar="EXPERIMENT.toml|RUN|SWEEP.toml", nargs="+", type=Path,
         help="experiment files and run directories, or one sweep file",
     )  # fmt: skip
-    parser.add_argument(
-        "--set", metavar="TABLE.KEY=VALUE", action="append", default=[], dest="overrides",
-        help="override one key of every experiment; may be given several times",
-    )  # fmt: skip
+    add_overrides(parser, "one key of every experiment")
     parser.add_argument("--seeds", metavar="A,B,C", help="run each experiment with these seeds (its own; the sweep's)")
     parser.add_argument("--reference", metavar="METHOD", help="what the others are compared with (the first)")
     parser.add_argument(
@@ -67,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError(f"--airtime {args.airtime:g}: must be above 0")
     if args.jobs is not None and args.jobs < 1:
         raise ConfigurationError(f"--jobs {args.jobs}: must be at least 1")
+    if args.jobs is not None and args.ray is not None:
+        raise ConfigurationError("--jobs counts the runs of this machine; with --ray the cluster's cores decide")
     out = args.out if args.out is not None else default_out(args.sources, RUNS)
     plan = make_plan(args.sources, args.overrides, _seeds(args.seeds), out)
     reference = args.reference if args.reference is not None else plan.reference

@@ -21,7 +21,9 @@ from deploy.sweeps.sweep_file import load_sweep
 from protocol.errors import ConfigurationError
 from protocol.schemes import AllocationRule, Compression
 
-SCREENING = Path(__file__).parents[2] / "examples" / "study" / "screening.toml"
+STUDY = Path(__file__).parents[2] / "examples" / "study"
+SCREENING = STUDY / "screening.toml"
+SWEEPS = sorted(path for path in STUDY.glob("*.toml") if path.name != "base.toml")
 EXPERIMENT = """
 [experiment]
 name = "lab"
@@ -135,6 +137,7 @@ def test_a_wrong_sweep_is_refused_by_name(folder, capsys, old, new, said):
         (["--target", "60"], "--target 60: must lie between 0 and 1"),
         (["--airtime", "0"], "--airtime 0: must be above 0"),
         (["--jobs", "0"], "--jobs 0: must be at least 1"),
+        (["--jobs", "2", "--ray", "auto"], "--jobs counts the runs of this machine"),
         (["--reference", "x"], "no method 'x' to compare with; there are: fake"),
     ],
 )
@@ -220,9 +223,15 @@ def test_runs_on_a_cluster_lie_where_they_were_planned_and_a_lost_one_stops_no_o
     assert not ray.up
 
 
-def test_the_shipped_sweep_is_one_that_can_be_run():
+@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda sweep: sweep.stem)
+def test_every_shipped_sweep_can_be_run(sweep):
+    plan = make_plan([sweep], [], None, sweep.parent)
+    assert plan.runs
+    assert plan.reference is None or plan.reference in plan.methods
+
+
+def test_the_screening_tries_every_baseline_once():
     plan = make_plan([SCREENING], [], None, SCREENING.parent)
-    assert plan.reference in plan.methods
     assert {run.experiment.radio.driver for run in plan.runs} == {"abstract"}
     experiments = [msgspec.structs.replace(run.experiment, experiment=None) for run in plan.runs]
     assert all(a != b for i, a in enumerate(experiments) for b in experiments[:i])
