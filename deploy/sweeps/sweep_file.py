@@ -85,6 +85,9 @@ def load_sweep(path: Path) -> Sweep:
     twice = next((label for label in names if names.count(label) > 1), None)
     if twice is not None:
         raise ConfigurationError(f"{path}: two methods are called '{twice}'")
+    both = next(((m.name, key) for m in sweep.methods for key in m.set if key in sweep.grid), None)
+    if both is not None:
+        raise ConfigurationError(f"{path}: methods: '{both[0]}' sets {both[1]}, which the grid sets already; drop one")
     if len(set(sweep.sweep.seeds)) < len(sweep.sweep.seeds):
         raise ConfigurationError(f"{path}: sweep.seeds: a seed is listed twice")
     return sweep

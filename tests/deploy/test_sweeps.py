@@ -43,7 +43,7 @@ equal_airtime_s = 3.0
 name = "soft"
 [[methods]]
 name = "frozen"
-set = { "training.aggregation" = "freeze-a", "soft.quant_bits" = 4 }
+set = { "training.aggregation" = "freeze-a" }
 [grid]
 "soft.quant_bits" = [8, 32]
 """
@@ -118,6 +118,7 @@ def test_experiments_and_runs_of_one_name_are_told_apart_by_what_differs(folder)
         ('"soft.quant_bits" = [8, 32]', '"soft.quant_bit" = [8]', r"unknown key 'soft.quant_bit'; the nearest"),
         ('"soft.quant_bits" = [8, 32]', '"soft.quant_bits" = [8, 9]', r"soft.quant_bits"),
         ('"soft.quant_bits" = [8, 32]', '"quant_bits" = [8]', r"quant_bits: expected TABLE.KEY=VALUE"),
+        ("[grid]", '[grid]\n"training.aggregation" = ["exact"]', r"'frozen' sets training.aggregation, which the grid"),
         ("frozen quant_bits 8", "thawed", r"no method 'thawed' to compare with"),
         ('base = "lab.toml"', 'base = "lob.toml"', r"lob.toml: cannot be read"),
     ],
