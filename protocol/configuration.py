@@ -17,7 +17,10 @@ Positive = Annotated[float, Meta(gt=0.0)]
 NonNegative = Annotated[float, Meta(ge=0.0)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=1)]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$")]
+NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$"
+"""Of experiments, clients and methods: they become names of files."""
+NAME_RULE = "a name of at most 48 letters (A to Z), digits, '_', '.' and '-', beginning with a letter or digit"
+Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Precision = Literal["float32", "bfloat16"]
 ModelDevice = Literal["auto", "cpu", "cuda"]
 CodecName = Literal["ldpc", "ldpc-short", "convolutional"]

@@ -17,7 +17,7 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
-from protocol.configuration import HARDWARE_DRIVERS, ClientTable, Experiment, Table
+from protocol.configuration import HARDWARE_DRIVERS, NAME_PATTERN, NAME_RULE, ClientTable, Experiment, Table
 from protocol.errors import ConfigurationError
 from protocol.schemes import FIXED_SHARE_RULES, IMAGE_DATA, LABEL_PARTITIONS
 
@@ -84,7 +84,7 @@ def experiment_from_dict(raw: dict[str, Any], origin: str) -> Experiment:
     try:
         experiment = msgspec.convert(raw, Experiment)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{origin}: {_readable(str(error))}") from error
+        raise ConfigurationError(f"{origin}: {readable(str(error))}") from error
     _check_consistency(experiment, origin)
     return experiment
 
@@ -155,9 +155,11 @@ def _reject_non_finite(value: Any, origin: str, where: str) -> None:
             _reject_non_finite(inner, origin, f"{where}[{index}]")
 
 
-def _readable(message: str) -> str:
-    """Turn msgspec's ``... - at `$.radio.guard_rb``` into ``radio.guard_rb: ...``, and list the values there are."""
+def readable(message: str) -> str:
+    """What msgspec says, ``... - at `$.radio.guard_rb``` as ``radio.guard_rb: ...``, with the values there are."""
     text, marker, place = message.partition(" - at `$.")
+    if NAME_PATTERN in text:
+        text = f"expected {NAME_RULE}"
     if not marker:
         return text
     key = place.rstrip("`")

@@ -17,6 +17,8 @@ from base_station.report.palette import ClientStyle
 Styles = dict[str, ClientStyle]
 _AIRTIMES = 200
 """Points of a curve against airtime."""
+_BESIDE = 0.28
+"""How far below its mean a method's runs are drawn: on the bar they could not be seen."""
 
 
 def curves_figure(comparison: Comparison, styles: Styles) -> Picture | None:
@@ -95,6 +97,6 @@ def _dot(axes: Any, place: int, row: MethodRow, key: str, style: ClientStyle) ->
     if cell.mean is None:
         return
     values = [value for run in row.runs if (value := run.values(Yardstick(None, None))[key]) is not None]
-    axes.plot(values, [place] * len(values), ".", color=style.colour, alpha=0.45)
+    axes.plot(values, [place + _BESIDE] * len(values), ".", color=style.colour, alpha=0.6)
     half = 0.0 if math.isnan(cell.mean.low) else cell.mean.half_width
     axes.errorbar(cell.mean.mean, place, xerr=half, fmt=style.marker, color=style.colour, capsize=3)

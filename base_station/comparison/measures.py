@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
 from base_station.store.language import known_perplexity
 from base_station.store.run_store import RunStore
+from protocol.configuration import Experiment
 
 SMOOTHING_ROUNDS = 3
 """Validation accuracy is averaged over so many rounds before a target counts as reached (ours)."""
@@ -93,6 +94,8 @@ class RunCurve:
     """Mean share of an update's values that stayed unsent."""
     cosine: float | None
     """Largest |cosine| between rank components of a factor: mean over factors, clients and rounds, after training."""
+    conditions: Mapping[str, str]
+    """What runs under one seed must have in common to be paired, by its name."""
 
     @property
     def finished(self) -> bool:
@@ -177,4 +180,15 @@ def read_curve(directory: Path) -> RunCurve:
             latency_budget_s=experiment.tsfa.latency_budget_s,
             sparsity=sparsity,
             cosine=cosine,
+            conditions=_conditions(experiment),
         )
+
+
+def _conditions(experiment: Experiment) -> dict[str, str]:
+    table, clients = experiment.experiment, experiment.clients.members
+    return {
+        "data": repr(experiment.data),
+        "number of texts to validate and test on": repr((table.validation_texts, table.test_texts)),
+        "rounds": repr(table.rounds),
+        "clients": repr([(client.name, client.distance_m) for client in clients]),
+    }

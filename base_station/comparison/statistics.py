@@ -59,6 +59,8 @@ def verdict(interval: Interval | None, neutral: float, equal_within: float | Non
     """What an interval of differences (``neutral`` 0) or ratios (1) shows; ``open``: nothing yet."""
     if interval is None or math.isnan(interval.low):
         return ""
+    if interval.low == neutral == interval.high:
+        return "equal"
     if equal_within is not None and -equal_within <= interval.low and interval.high <= equal_within:
         return "equal"
     if interval.low > neutral:

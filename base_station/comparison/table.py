@@ -16,7 +16,6 @@ from base_station.comparison.statistics import (
     paired_ratio,
     verdict,
 )
-from protocol.errors import ConfigurationError
 
 BELOW_REFERENCE = 0.01
 """The target accuracy, unless one is given: what the reference ends with, less one point (ours)."""
@@ -52,12 +51,16 @@ class Comparison:
     reference: str
     yardstick: Yardstick
     rows: Sequence[MethodRow]
+    absent: Sequence[str] = ()
+    """Methods without a run that could be compared."""
 
     @property
     def remarks(self) -> list[str]:
         """What a reader must know before trusting the table."""
         runs = [run for row in self.rows for run in row.runs]
         remarks = []
+        if self.absent:
+            remarks.append(f"No run is there of: {', '.join(self.absent)}. Methods are compared with {self.reference}.")
         unfinished = sum(not run.finished for run in runs)
         if unfinished:
             remarks.append(
@@ -72,6 +75,18 @@ class Comparison:
             remarks.append("The runs' training times are from different device profiles, so not only methods differ.")
         if len({run.latency_budget_s for run in runs}) > 1:
             remarks.append("The runs have different latency budgets.")
+        differing = [what for what in runs[0].conditions if len({run.conditions[what] for run in runs}) > 1]
+        if differing:
+            remarks.append(
+                f"The runs differ in their {', '.join(differing)}: what is paired by seed did not have the same task."
+            )
+        airtime_s = self.yardstick.airtime_s or 0.0
+        short = sum(run.finished and run.airtime_s[-1] < airtime_s * (1.0 - 1e-9) for run in runs)
+        if short:
+            remarks.append(
+                f"{short} of {len(runs)} runs took less than {airtime_s:.2f} s of airtime: at equal airtime they stand "
+                "with their end."
+            )
         return remarks
 
 
@@ -82,39 +97,38 @@ def compare(
     target: float | None = None,
     airtime_s: float | None = None,
 ) -> Comparison:
-    """Compare methods; the reference is the first unless named. Raises ConfigurationError for an unknown one.
+    """Compare methods; the reference is the first unless named, or unless it has no run. At least one has a run.
 
     ``target`` is a validation accuracy and ``airtime_s`` the airtime at which accuracies are compared; without them
     what the reference ends with, less a point, and the least that any run took.
     """
-    known = list(methods)
-    chosen = reference if reference is not None else known[0]
-    if chosen not in methods:
-        raise ConfigurationError(f"no method '{chosen}' to compare with; there are: {', '.join(known)}")
-    everything = [run for runs in methods.values() for run in runs]
+    present = {method: runs for method, runs in methods.items() if runs}
+    chosen = reference if reference in present else next(iter(present))
+    everything = [run for runs in present.values() for run in runs]
     yardstick = Yardstick(
-        default_target(methods[chosen]) if target is None else target,
+        default_target(present[chosen]) if target is None else target,
         least_airtime_s(everything) if airtime_s is None else airtime_s,
     )
-    values = {method: {run.seed: run.values(yardstick) for run in runs} for method, runs in methods.items()}
+    values = {method: {run.seed: run.values(yardstick) for run in runs} for method, runs in present.items()}
     seen = [row for runs in values.values() for row in runs.values()]
     shown = [m for m in MEASURES if not m.optional or any(row[m.key] is not None for row in seen)]
     rows = [
         MethodRow(method, runs, [_cell(m, values[method], values[chosen], method == chosen) for m in shown])
-        for method, runs in methods.items()
+        for method, runs in present.items()
     ]
-    return Comparison(name, chosen, yardstick, rows)
+    return Comparison(name, chosen, yardstick, rows, [method for method in methods if method not in present])
 
 
 def default_target(runs: Sequence[RunCurve]) -> float | None:
-    """Validation accuracy these runs end with, less one point; None if none is finished."""
+    """Validation accuracy these runs end with, less one point; None if none is finished, or they learned nothing."""
     ends = [run.smoothed[-1] for run in runs if run.finished]
-    return math.fsum(ends) / len(ends) - BELOW_REFERENCE if ends else None
+    target = math.fsum(ends) / len(ends) - BELOW_REFERENCE if ends else 0.0
+    return target if target > 0.0 else None
 
 
 def least_airtime_s(runs: Sequence[RunCurve]) -> float | None:
-    """The airtime that every finished run took at least; None if there is none."""
-    return min((run.airtime_s[-1] for run in runs if run.finished), default=None)
+    """The airtime that every finished run took at least, runs that sent nothing apart; None if there is none."""
+    return min((run.airtime_s[-1] for run in runs if run.finished and run.airtime_s[-1] > 0.0), default=None)
 
 
 Values = Mapping[int, Mapping[str, float | None]]

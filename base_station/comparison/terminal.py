@@ -33,6 +33,8 @@ def print_comparison(comparison: Comparison, stream: TextIO) -> None:
         if rows:
             _print_tables(console, rows, cell_text, labels)
             console.print(caption, style="italic", highlight=False, markup=False)
+    if not compared and len(comparison.rows) > 1:
+        console.print("No two methods have a seed in common: there is nothing to pair.", style="italic")
     for name, label in labels.items():
         if label != name:
             console.print(f"{label} {name}", highlight=False, markup=False)

@@ -17,7 +17,7 @@ DASH = "–"
 _COUNTED = ("rounds_to_target", "airtime_to_target_s", "plateau_accuracy")
 """Measures that a run may not reach: how many did is told even if none."""
 _LATEX = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
-          "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}  # fmt: skip
+          "^": r"\textasciicircum{}", "|": r"$|$", "\\": r"\textbackslash{}"}  # fmt: skip
 
 
 def headings(rows: Sequence[MethodRow]) -> list[str]:
@@ -124,7 +124,10 @@ def _escaped(text: str) -> str:
 
 
 def write_tables(comparison: Comparison, directory: Path) -> list[Path]:
-    """``methods.csv``, a line per method and measure, and ``runs.csv``, a line per run. Raises StorageError."""
+    """``methods.csv``, a line per method and measure, ``runs.csv``, a line per run, and ``curves.csv``, one per round.
+
+    Raises StorageError.
+    """
     columns = ["method", "measure", "runs", "values", "mean", "low", "high",
                "against", "pairs", "difference_or_ratio", "against_low", "against_high", "verdict"]  # fmt: skip
     methods = [
@@ -137,10 +140,20 @@ def write_tables(comparison: Comparison, directory: Path) -> list[Path]:
          *run.values(comparison.yardstick).values()]
         for row in comparison.rows for run in row.runs
     ]  # fmt: skip
+    curves = [
+        [row.name, run.seed, number, *point]
+        for row in comparison.rows for run in row.runs
+        for number, point in enumerate(zip(run.airtime_s, run.validation, run.smoothed, strict=True), 1)
+    ]  # fmt: skip
     keys = ["method", "seed", "run", "iq", *(m.key for m in MEASURES)]
     return [
         write_csv(directory / "methods.csv", columns, methods),
         write_csv(directory / "runs.csv", keys, runs),
+        write_csv(
+            directory / "curves.csv",
+            ["method", "seed", "round", "airtime_s", "validation_accuracy", "validation_accuracy_smoothed"],
+            curves,
+        ),
     ]
 
 

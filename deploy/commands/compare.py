@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,15 @@ from deploy.options import RUNS, add_overrides
 from protocol.errors import ConfigurationError, RunError
 
 if TYPE_CHECKING:
+    from base_station.comparison.measures import RunCurve
     from base_station.comparison.table import Comparison
     from deploy.sweeps.one_run import Outcome
-    from deploy.sweeps.planned import Plan, PlannedRun
+    from deploy.sweeps.planned import PlannedRun
     from deploy.sweeps.progress import SweepDisplay
 
 _PROGRESS_S = 1.0
 _EXAMPLE = """\
-example: airtune compare runs/demo runs/demo-2
+example: airtune compare runs/soft runs/dense
          airtune compare soft.toml dense.toml --seeds 1,2,3,4,5 --out runs/soft-or-dense
          airtune compare examples/study/screening.toml
 """
@@ -56,8 +57,37 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan, run what is missing, compare. Raises ConfigurationError, RunError, StorageError, MissingPartError."""
+    from base_station.comparison.table import compare
+    from deploy.sweeps.one_run import Outcome
     from deploy.sweeps.planned import default_out, make_plan
 
+    _check_options(args)
+    out = args.out if args.out is not None else default_out(args.sources, RUNS)
+    plan = make_plan(args.sources, args.overrides, _seeds(args.seeds), out)
+    reference = args.reference if args.reference is not None else plan.reference
+    if reference is not None and reference not in plan.methods:
+        origin = "--reference" if args.reference is not None else f"{args.sources[0]}: sweep.reference"
+        raise ConfigurationError(
+            f"{origin}: no method '{reference}' to compare with; there are: {', '.join(plan.methods)}"
+        )
+    broken = [Outcome(run, fault) for run in plan.runs if (fault := run.fault)]
+    sound = [run for run in plan.runs if not any(run is outcome.run for outcome in broken)]
+    failed = _run_missing(sound, args, out)
+    curves, unread = _curves(sound)
+    problems = [*broken, *failed, *unread]
+    if curves:
+        comparison = compare(
+            plan.name, {method: curves.get(method, []) for method in plan.methods}, reference,
+            plan.target if args.target is None else args.target,
+            plan.equal_airtime_s if args.airtime is None else args.airtime,
+        )  # fmt: skip
+        _show(comparison, _write(comparison, out), args.json)
+    if problems:
+        raise RunError(_told(problems, len(plan.runs)))
+    return 0
+
+
+def _check_options(args: argparse.Namespace) -> None:
     if args.target is not None and not 0.0 < args.target < 1.0:
         raise ConfigurationError(f"--target {args.target:g}: must lie between 0 and 1")
     if args.airtime is not None and not args.airtime > 0.0:
@@ -66,27 +96,14 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError(f"--jobs {args.jobs}: must be at least 1")
     if args.jobs is not None and args.ray is not None:
         raise ConfigurationError("--jobs counts the runs of this machine; with --ray the cluster's cores decide")
-    out = args.out if args.out is not None else default_out(args.sources, RUNS)
-    plan = make_plan(args.sources, args.overrides, _seeds(args.seeds), out)
-    reference = args.reference if args.reference is not None else plan.reference
-    if reference is not None and reference not in plan.methods:
-        raise ConfigurationError(f"no method '{reference}' to compare with; there are: {', '.join(plan.methods)}")
-    problems = _run_missing(plan, args, out)
-    comparison = _compare(
-        plan, reference,
-        plan.target if args.target is None else args.target,
-        plan.equal_airtime_s if args.airtime is None else args.airtime,
-    )  # fmt: skip
-    if comparison is not None:
-        written = _write(comparison, out)
-        _show(comparison, written, args.json)
-    if problems:
-        first = problems[0]
-        raise RunError(
-            f"{len(problems)} of {len(plan.runs)} runs failed; the first: {first.run.directory}: {first.problem}; "
-            "the same command goes on with them"
-        )
-    return 0
+
+
+def _told(problems: Sequence[Outcome], runs: int) -> str:
+    first = problems[0]
+    where = "" if str(first.run.directory) in first.problem else f"{first.run.directory}: "
+    return (
+        f"{len(problems)} of {runs} runs failed; the first: {where}{first.problem}; the same command goes on with them"
+    )
 
 
 def _seeds(text: str | None) -> list[int] | None:
@@ -101,17 +118,17 @@ def _seeds(text: str | None) -> list[int] | None:
     return seeds
 
 
-def _run_missing(plan: Plan, args: argparse.Namespace, out: Path) -> list[Outcome]:
+def _run_missing(runs: Sequence[PlannedRun], args: argparse.Namespace, out: Path) -> list[Outcome]:
     """Make the runs that are not complete; those that failed."""
     from base_station.store.files import storage_errors
     from deploy.sweeps.progress import open_display
 
-    missing = [run for run in plan.runs if not run.finished]
+    missing = [run for run in runs if not run.finished]
     if not missing:
         return []
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    with open_display(plan.runs, missing, sys.stderr) as display:
+    with open_display(runs, missing, sys.stderr) as display:
         ended = []
         for outcome in _outcomes(missing, args, out, display):
             display.ended(outcome)
@@ -131,18 +148,20 @@ def _outcomes(
     return make_runs(missing, default_jobs() if args.jobs is None else args.jobs, display.look, _PROGRESS_S)
 
 
-def _compare(plan: Plan, reference: str | None, target: float | None, airtime_s: float | None) -> Comparison | None:
-    """Compare what is there; None if nothing is."""
+def _curves(runs: Sequence[PlannedRun]) -> tuple[dict[str, list[RunCurve]], list[Outcome]]:
+    """What there is of the runs, by method, and those that cannot be read."""
     from base_station.comparison.measures import read_curve
-    from base_station.comparison.table import compare
+    from deploy.sweeps.one_run import Outcome
 
-    there = {
-        method: [read_curve(run.directory) for run in runs if run.started] for method, runs in plan.methods.items()
-    }
-    present = {method: runs for method, runs in there.items() if runs}
-    if not present:
-        return None
-    return compare(plan.name, present, reference if reference in present else None, target, airtime_s)
+    curves: dict[str, list[RunCurve]] = {}
+    unread = []
+    for run in runs:
+        if run.started:
+            try:
+                curves.setdefault(run.method, []).append(read_curve(run.directory))
+            except RunError as error:
+                unread.append(Outcome(run, str(error)))
+    return curves, unread
 
 
 def _write(comparison: Comparison, out: Path) -> list[Path]:

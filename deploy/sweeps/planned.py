@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,16 @@ import msgspec
 
 from base_station.store.run_store import DATABASE, RunStore
 from base_station.store.toml_text import toml_text
-from deploy.sweeps.sweep_file import is_sweep, load_sweep
+from deploy.sweeps.sweep_file import Settings, is_sweep, load_sweep
 from learning.own_files import own_files_text
 from protocol.configuration import Experiment
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, RunError
 from protocol.experiment_file import experiment_to_dict, load_experiment, read_toml
 from radio.channel.replay import replay_sha256
 
 _HASH_CHARACTERS = 10
 _SHORT = 24
+SEED = "experiment.seed"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,18 @@ class PlannedRun:
     def seed(self) -> int:
         """The seed of its experiment."""
         return self.experiment.experiment.seed
+
+    @property
+    def fault(self) -> str:
+        """Why nothing can be made of what is there; empty if nothing stands in the way."""
+        try:
+            if self.started:
+                RunStore.read(self.directory).close()
+            elif self.directory.exists():
+                raise RunError(f"{self.directory}: holds no {DATABASE}")
+        except RunError as error:
+            return f"{error}; move the directory away to have the run made anew"
+        return ""
 
     @property
     def started(self) -> bool:
@@ -102,6 +115,8 @@ def make_plan(sources: Sequence[Path], overrides: Sequence[str], seeds: Sequence
     if sweeps:
         return _of_sweep(sweeps[0], overrides, seeds, out)
     found = [_existing(path) for path in sources if not _is_toml(path)]
+    if len(found) == len(sources) and (overrides or seeds is not None):
+        raise ConfigurationError("--set and --seeds are for experiment files; run directories are compared as they are")
     made = [
         (experiment.experiment.name, experiment)
         for path in sources
@@ -115,14 +130,34 @@ def make_plan(sources: Sequence[Path], overrides: Sequence[str], seeds: Sequence
 
 def _of_sweep(path: Path, overrides: Sequence[str], seeds: Sequence[int] | None, out: Path) -> Plan:
     sweep = load_sweep(path)
-    base = path.parent / sweep.sweep.base
+    table = sweep.sweep
+    base = path.parent / table.base
     runs = [
         _placed(label, experiment, out)
         for label, settings in sweep.settings()
-        for experiment in _seeded(base, settings, overrides, sweep.sweep.seeds if seeds is None else seeds)
+        for experiment in _of_method(path, label, base, settings, overrides, table.seeds if seeds is None else seeds)
     ]
-    table = sweep.sweep
     return _checked(Plan(table.name, runs, table.reference, table.target_accuracy, table.equal_airtime_s))
+
+
+def _of_method(
+    sweep: Path, label: str, base: Path, settings: Settings, overrides: Sequence[str], seeds: Sequence[int]
+) -> list[Experiment]:
+    try:
+        return _seeded(base, settings, overrides, seeds)
+    except ConfigurationError as error:
+        if str(error) == _fault_of(base, overrides):
+            raise
+        raise ConfigurationError(f"{sweep}: '{label}': {str(error).removeprefix(f'{base}: ')}") from error
+
+
+def _fault_of(base: Path, overrides: Sequence[str]) -> str:
+    """What is wrong with an experiment file whatever a method sets; empty if nothing is."""
+    try:
+        load_experiment(base, overrides)
+    except ConfigurationError as error:
+        return str(error)
+    return ""
 
 
 def _checked(plan: Plan) -> Plan:
@@ -135,9 +170,9 @@ def _checked(plan: Plan) -> Plan:
     return plan
 
 
-def _seeded(
-    path: Path, settings: Mapping[str, Any], overrides: Sequence[str], seeds: Sequence[int] | None
-) -> list[Experiment]:
+def _seeded(path: Path, settings: Settings, overrides: Sequence[str], seeds: Sequence[int] | None) -> list[Experiment]:
+    if seeds is not None and any(text.partition("=")[0].strip() == SEED for text in (*settings, *overrides)):
+        raise ConfigurationError(f"{SEED}: runs are made with the seeds that are listed (sweep.seeds, --seeds A,B,C)")
     experiment = load_experiment(path, overrides, settings)
     if seeds is None:
         return [experiment]
@@ -187,7 +222,7 @@ def _settings(experiment: Experiment) -> dict[str, Any]:
     """Everything but name and seed, by ``table.key``."""
     tables = experiment_to_dict(experiment)
     flat = {f"{table}.{key}": value for table, values in tables.items() for key, value in values.items()}
-    return {key: value for key, value in flat.items() if key not in ("experiment.name", "experiment.seed")}
+    return {key: value for key, value in flat.items() if key not in ("experiment.name", SEED)}
 
 
 def _is_toml(path: Path) -> bool:

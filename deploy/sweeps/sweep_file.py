@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, field
 
 from protocol.configuration import Name
 from protocol.errors import ConfigurationError
-from protocol.experiment_file import read_toml
+from protocol.experiment_file import read_toml, readable
 
 Seed = Annotated[int, Meta(ge=0, lt=2**53)]
 Settings = dict[str, Any]
@@ -75,22 +75,33 @@ def load_sweep(path: Path) -> Sweep:
         for entry in entries if isinstance(entries, list) else [entries]:
             if isinstance(entry, dict):
                 _reject_unknown(entry, kind, f"{path}: [{name}]")
+    _check_lists(raw.get("grid"), f"{path}: grid")
     try:
         sweep = msgspec.convert(raw, Sweep)
     except msgspec.ValidationError as error:
-        text, marker, place = str(error).partition(" - at `$.")
-        message = f"{place.rstrip('`')}: {text}" if marker else text
-        raise ConfigurationError(f"{path}: {message}") from error
+        raise ConfigurationError(f"{path}: {readable(str(error))}") from error
+    _check(sweep, str(path))
+    return sweep
+
+
+def _check_lists(grid: Any, origin: str) -> None:
+    for key, values in grid.items() if isinstance(grid, dict) else ():
+        if not isinstance(values, list):
+            raise ConfigurationError(f"{origin}: {key}: expected a list of values, as in [{values!r}]")
+
+
+def _check(sweep: Sweep, origin: str) -> None:
     names = [label for label, _ in sweep.settings()]
     twice = next((label for label in names if names.count(label) > 1), None)
     if twice is not None:
-        raise ConfigurationError(f"{path}: two methods are called '{twice}'")
+        raise ConfigurationError(f"{origin}: two methods are called '{twice}'")
     both = next(((m.name, key) for m in sweep.methods for key in m.set if key in sweep.grid), None)
     if both is not None:
-        raise ConfigurationError(f"{path}: methods: '{both[0]}' sets {both[1]}, which the grid sets already; drop one")
+        raise ConfigurationError(
+            f"{origin}: methods: '{both[0]}' sets {both[1]}, which the grid sets already; drop one"
+        )
     if len(set(sweep.sweep.seeds)) < len(sweep.sweep.seeds):
-        raise ConfigurationError(f"{path}: sweep.seeds: a seed is listed twice")
-    return sweep
+        raise ConfigurationError(f"{origin}: sweep.seeds: a seed is listed twice")
 
 
 def _reject_unknown(raw: dict[str, Any], kind: type[Struct], origin: str) -> None:

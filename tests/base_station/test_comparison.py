@@ -19,7 +19,6 @@ from base_station.comparison.table import compare
 from base_station.comparison.terminal import print_comparison
 from base_station.comparison.text import against_text, document, headings, mean_text, write_latex, write_tables
 from base_station.store.run_store import RunStore
-from protocol.errors import ConfigurationError
 
 
 def curve(seed=1, accuracy=0.7, airtime_s=2.0, validation=(0.1, 0.4, 0.7), **values):
@@ -29,7 +28,7 @@ def curve(seed=1, accuracy=0.7, airtime_s=2.0, validation=(0.1, 0.4, 0.7), **val
         "worst_client_accuracy": 0.5, "macro_f1": 0.6, "perplexity": None, "validation": list(validation),
         "airtime_s": [airtime_s * (t + 1) / rounds for t in range(rounds)], "air_bits": 1_000_000, "energy_j": 0.02,
         "latency_s": 4.0, "latency_budget_s": 5.0, "sparsity": 0.5,
-        "cosine": 0.1, "seconds_per_step": None, **values,
+        "cosine": 0.1, "seconds_per_step": None, "conditions": {"data": "a", "rounds": "3"}, **values,
     })  # fmt: skip
 
 
@@ -55,6 +54,10 @@ def test_a_paired_difference_is_that_of_scipys_paired_t_test(seed, count):
     low, high = stats.ttest_rel(a, b).confidence_interval(0.95)
     np.testing.assert_allclose(ours[:3], [np.mean(a - b), low, high], rtol=1e-9, atol=1e-12)
     assert ours.values == count
+
+
+def test_costs_that_are_the_same_to_the_bit_are_equal():
+    assert verdict(paired_ratio({1: 2.0, 2: 3.0}, {1: 2.0, 2: 3.0}), 1.0, None) == "equal"
 
 
 def test_costs_are_compared_by_their_ratio():
@@ -95,8 +98,35 @@ def test_methods_are_compared_with_the_reference_over_common_seeds():
     assert [c.measure for c in comparison.rows[0].cells] == [m for m in MEASURES if m.key != "perplexity"]
     swapped = compare("x", methods, reference="soft")
     assert cell(swapped, "dense", "accuracy").against.mean == pytest.approx(0.10)
-    with pytest.raises(ConfigurationError, match="no method 'sfot'"):
-        compare("x", methods, reference="sfot")
+
+
+def test_a_reference_without_a_run_is_told_and_another_is_taken():
+    comparison = compare("x", {"soft": [curve(1)], "dense": []}, reference="dense")
+    assert comparison.reference == "soft"
+    assert [row.name for row in comparison.rows] == ["soft"]
+    assert "No run is there of: dense. Methods are compared with soft." in comparison.remarks
+
+
+def test_runs_of_different_tasks_are_remarked_on():
+    alike = {"a": [curve(1)], "b": [curve(1)]}
+    assert not compare("x", alike).remarks
+    other = {"data": "b", "rounds": "3"}
+    (remark,) = compare("x", {**alike, "c": [curve(1, conditions=other)]}).remarks
+    assert remark.startswith("The runs differ in their data:")
+
+
+def test_runs_that_learned_or_sent_nothing_set_no_yardstick():
+    nothing = curve(1, accuracy=0.0, validation=(0.0, 0.0, 0.0), airtime_s=0.0)
+    comparison = compare("x", {"a": [nothing], "b": [curve(1, airtime_s=2.0)]})
+    assert comparison.yardstick.target is None
+    assert comparison.yardstick.airtime_s == pytest.approx(2.0)
+
+
+def test_an_airtime_beyond_a_runs_end_is_remarked_on():
+    runs = {"a": [curve(1, airtime_s=2.0)], "b": [curve(1, airtime_s=3.0)]}
+    assert not compare("x", runs).remarks
+    (remark,) = compare("x", runs, airtime_s=2.5).remarks
+    assert remark.startswith("1 of 2 runs took less than 2.50 s")
 
 
 def test_language_models_are_compared_by_perplexity_and_have_no_macro_f1(tmp_path):
@@ -188,7 +218,9 @@ def test_a_run_is_read_as_its_database_has_it(tmp_path):
 
 def test_a_reader_is_told_what_spoils_the_comparison(tmp_path):
     unfinished = read_curve(make_fake_run(tmp_path / "run", done=3))
-    other = curve(2, iq=False, version="def", seconds_per_step=0.4, latency_budget_s=9.0)
+    other = curve(
+        2, iq=False, version="def", seconds_per_step=0.4, latency_budget_s=9.0, conditions=unfinished.conditions
+    )
     remarks = " ".join(compare("x", {"a": [unfinished], "b": [other]}).remarks)
     for part in ("1 of 2 runs are not finished", "no IQ", "versions", "device profiles", "latency budgets"):
         assert part in remarks
@@ -218,7 +250,11 @@ def test_every_form_tells_the_same(tmp_path, capsys):
     assert r"soft \& co\_1 & 0.701 $\pm$ 0.005" in latex
     assert r"-- (0 of 2)" in latex
     assert latex.count(r" \\") == 3
-    _, runs = write_tables(comparison, tmp_path)
+    _, runs, curves = write_tables(comparison, tmp_path)
+    points = list(csv.DictReader(curves.open()))
+    assert len(points) == sum(len(run.validation) for row in comparison.rows for run in row.runs)
+    assert float(points[0]["validation_accuracy"]) == comparison.rows[0].runs[0].validation[0]
+    assert r"Worst $|$cosine$|$" in latex
     lines = list(csv.DictReader(runs.open()))
     assert [line["rounds_to_target"] for line in lines] == ["3.0", "3.0", "", ""]
     assert float(lines[0]["accuracy"]) == pytest.approx(0.7008)

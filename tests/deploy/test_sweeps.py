@@ -119,7 +119,11 @@ def test_experiments_and_runs_of_one_name_are_told_apart_by_what_differs(folder)
         ('"soft.quant_bits" = [8, 32]', '"soft.quant_bits" = [8, 9]', r"soft.quant_bits"),
         ('"soft.quant_bits" = [8, 32]', '"quant_bits" = [8]', r"quant_bits: expected TABLE.KEY=VALUE"),
         ("[grid]", '[grid]\n"training.aggregation" = ["exact"]', r"'frozen' sets training.aggregation, which the grid"),
-        ("frozen quant_bits 8", "thawed", r"no method 'thawed' to compare with"),
+        ("[8, 32]", "8", r"sweep.toml: grid: soft.quant_bits: expected a list of values, as in \[8\]"),
+        ('"soft.quant_bits" = [8, 32]', '"experiment.seed" = [4, 8]', r"experiment.seed: runs are made with the seeds"),
+        ('name = "frozen"', 'name = "frozen A"', r"methods\[1\].name: expected a name of at most 48 letters"),
+        ('"freeze-a" }', '"freeze-b" }', r"sweep.toml: 'frozen quant_bits 8': training.aggregation: Invalid enum"),
+        ("frozen quant_bits 8", "thawed", r"sweep.reference: no method 'thawed' to compare with"),
         ('base = "lab.toml"', 'base = "lob.toml"', r"lob.toml: cannot be read"),
     ],
 )
@@ -140,6 +144,8 @@ def test_a_wrong_sweep_is_refused_by_name(folder, capsys, old, new, said):
         (["--jobs", "0"], "--jobs 0: must be at least 1"),
         (["--jobs", "2", "--ray", "auto"], "--jobs counts the runs of this machine"),
         (["--reference", "x"], "no method 'x' to compare with; there are: fake"),
+        (["--seeds", "1"], "run directories are compared as they are"),
+        (["--set", "soft.quant_bits=4"], "run directories are compared as they are"),
     ],
 )
 def test_wrong_options_are_refused(folder, capsys, options, said):
@@ -154,10 +160,33 @@ def test_finished_runs_are_compared_without_running_anything(folder, capsys):
     told = json.loads(capsys.readouterr().out)
     assert [len(method["runs"]) for method in told["methods"]] == [1, 1]
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
-        "comparison.html", "comparison.tex", "methods.csv", "runs.csv",
+        "comparison.html", "comparison.tex", "curves.csv", "methods.csv", "runs.csv",
     ]  # fmt: skip
     assert main(["compare", *runs, "--out", str(folder / "out")]) == 0
     assert "Airtime to target" in capsys.readouterr().out
+
+
+def test_what_cannot_be_read_does_not_stop_the_others(folder, capsys, monkeypatch):
+    plan = make_plan([folder / "lab.toml"], [], [1, 2, 3], folder / "out")
+    empty, foreign, sound = (run.directory for run in plan.runs)
+    make_fake_run(sound)
+    make_fake_run(foreign)
+    (foreign / "run.sqlite").write_bytes(b"")
+    empty.mkdir()
+    arguments = ["compare", str(folder / "lab.toml"), "--seeds", "1,2,3", "--out", str(folder / "out")]
+    assert main([*arguments, "--json"]) == 12
+    streams = capsys.readouterr()
+    (method,) = json.loads(streams.out)["methods"]
+    assert [run["run_dir"] for run in method["runs"]] == [str(sound)]
+    assert f"2 of 3 runs failed; the first: {empty}: holds no run.sqlite; move the directory away" in streams.err
+
+
+def test_the_seed_of_a_sweep_is_not_set_beside_its_seeds(folder, capsys):
+    arguments = ["compare", str(folder / "sweep.toml"), "--set", "experiment.seed=7", "--out", str(folder / "out")]
+    assert main(arguments) == 2
+    assert "experiment.seed: runs are made with the seeds that are listed" in capsys.readouterr().err
+    (run,) = make_plan([folder / "lab.toml"], ["experiment.seed=7"], None, folder / "out").runs
+    assert run.seed == 7
 
 
 def test_a_run_that_fails_does_not_stop_the_others(folder):
