@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from base_station.store.content import content_fault
 from base_station.store.schema import OTHER_TABLES, SCHEMA_VERSION, TABLES
 from protocol.errors import RunError, StorageError
 
@@ -15,11 +16,27 @@ _BUSY_TIMEOUT_S = 30.0
 _STORAGE_WORDS = ("full", "disk i/o", "readonly", "unable to open", "locked")
 
 
+def damaged(path: Path, what: str) -> RunError:
+    """The error for a database whose content cannot be what airtune wrote."""
+    return RunError(f"{path}: the run's database is damaged: {what}; restore it from a copy, or make the run again")
+
+
+@contextmanager
+def content_errors(path: Path, where: str) -> Iterator[None]:
+    """Turn the ValueError of a value that cannot be decoded into a RunError."""
+    try:
+        yield
+    except ValueError as error:
+        raise damaged(path, f"{where}: {error}") from error
+
+
 @contextmanager
 def database_errors(path: Path) -> Iterator[None]:
     """Turn sqlite3 errors on ``path`` into StorageError (the disk) or RunError (the content)."""
     try:
         yield
+    except UnicodeDecodeError as error:  # names in the schema
+        raise damaged(path, str(error)) from error
     except sqlite3.IntegrityError as error:
         raise RunError(f"{path}: a record is already there: {error}") from error
     except sqlite3.DatabaseError as error:
@@ -28,7 +45,7 @@ def database_errors(path: Path) -> Iterator[None]:
             raise StorageError(
                 f"{path}: cannot be written or read: {text}; free some space or check the disk"
             ) from error
-        raise RunError(f"{path}: the run's database is damaged: {text}") from error
+        raise damaged(path, text) from error
 
 
 def create_database(path: Path) -> None:
@@ -57,7 +74,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         finding = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if finding != "ok":
-        raise RunError(f"{path}: the run's database is damaged: {finding}")
+        raise damaged(path, finding)
     return connection
 
 
@@ -90,7 +107,7 @@ def _uri(path: Path, mode: str) -> str:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse databases of others, of another version, and with other columns than the records have."""
+    """Refuse databases of others, of another version, with other columns than the records have, and damaged ones."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != _APPLICATION_ID:
@@ -103,3 +120,6 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         raise RunError(
             f"{path}: written by another version of airtune (schema {version}, this one reads {SCHEMA_VERSION})"
         )
+    fault = content_fault(connection)
+    if fault is not None:
+        raise damaged(path, fault)

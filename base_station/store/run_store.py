@@ -21,12 +21,12 @@ import msgspec
 from msgspec import Struct
 
 from base_station.store.checkpoints import Checkpoints
-from base_station.store.database import create_database, database_errors, open_to_read, open_to_write
+from base_station.store.database import content_errors, create_database, database_errors, open_to_read, open_to_write
 from base_station.store.events import EventLog
 from base_station.store.files import storage_errors, sync_directory
 from base_station.store.lock import WriterLock
 from base_station.store.records import BurstRecord, ClientRoundRecord, RoundRecord, SignalRecord, SpectrumRecord
-from base_station.store.schema import BURSTS, CLIENT_ROUNDS, ROUNDS, SIGNALS, SPECTRA, RecordTable
+from base_station.store.schema import BURSTS, CLIENT_ROUNDS, FACTS, ROUNDS, SIGNALS, SPECTRA, RecordTable
 from base_station.store.toml_text import toml_text
 from protocol.configuration import Experiment
 from protocol.errors import RunError
@@ -189,7 +189,7 @@ class RunStore:
         path = self.directory / MANIFEST
         try:
             return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RunError(f"{path}: cannot be read: {error}") from error
 
     def last_committed(self) -> tuple[int, bytes, bytes] | None:
@@ -224,19 +224,21 @@ class RunStore:
         return self.records(SPECTRA, round_index)
 
     def records(self, table: RecordTable[R], round_index: int | None = None) -> Iterator[R]:
-        """Records of ``table`` by round, then in the order they were committed."""
+        """Records of ``table`` by round, then in the order they were committed. Raises RunError on a damaged one."""
         condition, parameters = ("", ()) if round_index is None else (" WHERE round_index = ?", (round_index,))
         for row in self.query(f"{table.select_sql}{condition} ORDER BY round_index, rowid", parameters):
-            yield table.load(row)
+            with content_errors(self.directory / DATABASE, f"table {table.name}"):
+                record = table.load(row)
+            yield record
 
     def fact(self, name: str, default: Any = None) -> Any:
-        """A value kept by ``set_fact``."""
+        """A value kept by ``set_fact``. Raises RunError if it is not of the kind that is kept under its name."""
         rows = self.query("SELECT value FROM facts WHERE name = ?", (name,))
-        return msgspec.json.decode(rows[0][0]) if rows else default
+        return self._fact_value(name, rows[0][0]) if rows else default
 
     def facts(self) -> dict[str, Any]:
-        """All values kept by ``set_fact``."""
-        return {name: msgspec.json.decode(value) for name, value in self.query("SELECT name, value FROM facts")}
+        """All values kept by ``set_fact``. Raises RunError as ``fact`` does."""
+        return {name: self._fact_value(name, value) for name, value in self.query("SELECT name, value FROM facts")}
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a SELECT on ``run.sqlite`` (tables: docs/runs.md)."""
@@ -253,9 +255,14 @@ class RunStore:
         try:
             yield
         finally:
-            self._connection.execute("ROLLBACK")
+            with suppress(sqlite3.OperationalError):  # some errors of the disk have ended it already
+                self._connection.execute("ROLLBACK")
 
     # ---- inside -------------------------------------------------------------------------
+
+    def _fact_value(self, name: str, value: Any) -> Any:
+        with content_errors(self.directory / DATABASE, f"fact {name}"):
+            return msgspec.json.decode(value, type=FACTS.get(name, Any))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

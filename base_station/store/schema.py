@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import types
 import typing
@@ -21,6 +22,14 @@ R = TypeVar("R", bound=Struct)
 
 _SQL_TYPES: dict[type, str] = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT", bytes: "BLOB"}
 
+FACTS: dict[str, Any] = {
+    "initial_accuracy": float | None, "initial_loss": float | None, "dense_payload_bits": int,
+    "final_accuracy": float | None, "final_accuracy_interval": list[float | None], "final_loss": float | None,
+    "final_macro_f1": float | None, "final_worst_client_accuracy": float | None, "test_texts": int,
+    "summary": dict[str, Any], "finished": str,
+}  # fmt: skip
+"""Types of the facts that are read again; JSON has no NaN, it is null."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -33,11 +42,23 @@ class Column:
 
     @property
     def sql(self) -> str:
-        """Column definition. Reals may be NULL: SQLite keeps NaN so."""
-        if self.item is not None:
-            return f'"{self.name}" TEXT NOT NULL'
-        required = "" if self.optional or self.base is float else " NOT NULL"
-        return f'"{self.name}" {_SQL_TYPES[self.base]}{required}'
+        """Column definition."""
+        return f'"{self.name}" {self._sql_type}{"" if self._may_be_null else " NOT NULL"}'
+
+    @property
+    def foreign_sql(self) -> str:
+        """Whether a stored value is of another type than ``stored`` gives; SQLite does not mind."""
+        types = [self._sql_type.lower()] + ["null"] * self._may_be_null
+        return f"typeof({self.name}) NOT IN ({', '.join(map(repr, types))})"
+
+    @property
+    def _sql_type(self) -> str:
+        return "TEXT" if self.item is not None else _SQL_TYPES[self.base]
+
+    @property
+    def _may_be_null(self) -> bool:
+        """Reals may: SQLite keeps NaN so."""
+        return self.item is None and (self.optional or self.base is float)
 
     def stored(self, value: Any) -> Any:
         """``value`` as SQLite keeps it; numpy scalars become plain numbers."""
@@ -50,15 +71,23 @@ class Column:
         return msgspec.json.encode(plain).decode()
 
     def loaded(self, value: Any) -> Any:
-        """The inverse of ``stored``; non-finite elements of lists come back as NaN."""
+        """The inverse of ``stored``; non-finite elements of lists come back as NaN. Raises ValueError."""
         if self.item is not None:
-            plain = msgspec.json.decode(value)
+            try:
+                plain = _decoder(self.base, self.item).decode(value)
+            except ValueError as error:
+                raise ValueError(f"{self.name}: {error}") from error
             if self.base is dict:
                 return {k: _number(v) for k, v in plain.items()}
             return [_number(v) for v in plain]
         if value is None:
             return None if self.optional else math.nan
         return bool(value) if self.base is bool else value
+
+
+@functools.cache
+def _decoder(base: type, item: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(dict[str, item | None] if base is dict else list[item | None])
 
 
 def _number(value: Any) -> Any:
@@ -105,12 +134,18 @@ class RecordTable(Generic[R]):
         """``SELECT`` of all columns in field order."""
         return f"SELECT {', '.join(column.name for column in self.columns)} FROM {self.name}"
 
+    @property
+    def foreign_sql(self) -> str:
+        """``SELECT`` of round and column of a value that is not of its column's type, if there is one."""
+        cases = " ".join(f"WHEN {column.foreign_sql} THEN {column.name!r}" for column in self.columns)
+        return f"SELECT round_index, CASE {cases} END AS found FROM {self.name} WHERE found NOTNULL LIMIT 1"
+
     def row(self, record: R) -> tuple[Any, ...]:
         """Values of ``record`` as stored."""
         return tuple(column.stored(getattr(record, column.name)) for column in self.columns)
 
     def load(self, row: tuple[Any, ...]) -> R:
-        """The record of a row."""
+        """The record of a row. Raises ValueError, with the column, if a list or mapping in it cannot be read."""
         values = {column.name: column.loaded(value) for column, value in zip(self.columns, row, strict=True)}
         return self.record(**values)
 

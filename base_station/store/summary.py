@@ -65,8 +65,8 @@ def summary(store: RunStore) -> dict[str, Any]:
 def stage_seconds(store: RunStore) -> dict[str, float]:
     """Wall-clock seconds by stage, summed over the rounds."""
     totals: Counter[str] = Counter()
-    for (stages,) in store.query("SELECT stage_wall_s FROM rounds ORDER BY round_index"):
-        totals.update(msgspec.json.decode(stages))
+    for record in store.rounds():
+        totals.update(record.stage_wall_s)
     return dict(totals)
 
 
