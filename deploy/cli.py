@@ -8,6 +8,7 @@ import errno
 import importlib
 import importlib.metadata
 import importlib.util
+import io
 import logging
 import os
 import signal
@@ -58,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.DEBUG if debug else logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s"
     )
     _end_like_ctrl_c()
+    _replace_unwritable()
     try:
         return _run(arguments)
     except KeyboardInterrupt:
@@ -133,6 +135,12 @@ def _end_like_ctrl_c() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)
+
+
+def _replace_unwritable() -> None:
+    """A character that the terminal's encoding lacks becomes ``?``, which keeps JSON valid; stderr escapes it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _tell(error: Exception) -> int:

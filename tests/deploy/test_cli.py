@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fake_run import make_fake_run
 
 from deploy.cli import COMMANDS, main
 from protocol import errors
@@ -130,6 +131,13 @@ def test_a_reader_that_goes_away_is_no_error(unbuffered):
     )  # fmt: skip
     os.close(writer)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_character_that_the_output_cannot_take_is_replaced(tmp_path):
+    run = make_fake_run(tmp_path / "rün", clients=1, rounds=1, signals=False)
+    result = airtune("runs", "--dir", str(run.parent), env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "\nr?n   finished" in result.stdout
 
 
 def test_an_unexpected_fault_is_one_line_and_with_debug_a_traceback(monkeypatch, capsys):
