@@ -140,6 +140,23 @@ def test_a_character_that_the_output_cannot_take_is_replaced(tmp_path):
     assert "\nr?n   finished" in result.stdout
 
 
+def test_ctrl_c_while_the_command_is_imported_ends_with_130():
+    code = """
+import builtins, runpy
+found = builtins.__import__
+def interrupted(name, *rest, **named):
+    if name == "protocol.errors":
+        raise KeyboardInterrupt
+    return found(name, *rest, **named)
+builtins.__import__ = interrupted
+runpy.run_module("deploy", run_name="__main__")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (result.returncode, result.stderr) == (130, "airtune: interrupted\n")
+
+
 def test_an_unexpected_fault_is_one_line_and_with_debug_a_traceback(monkeypatch, capsys):
     def broken(*_):
         raise ValueError("no\nsuch thing")
