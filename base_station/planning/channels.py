@@ -16,6 +16,7 @@ from radio.limits import experiment_numerology, window_samples
 from radio.link_tables import LinkTables
 from radio.modem import burst_air_samples
 from radio.modem.mcs import BLOCK_FORMATS
+from radio.numerology import Numerology
 from radio.placed_rates import PlacedRates
 from radio.rates import LinkRule
 from radio.soundings import SILENT_WINDOW_SAMPLES
@@ -34,6 +35,13 @@ class DrawnRound:
     """Silent window and soundings, model time."""
 
 
+def sounding_s(experiment: Experiment) -> float:
+    """Silent window and soundings of a round, model time."""
+    numerology, members = experiment_numerology(experiment), experiment.clients.members
+    samples = SILENT_WINDOW_SAMPLES + len(members) * _window_samples(experiment, numerology)
+    return samples / numerology.sample_rate_hz
+
+
 def draw_rounds(experiment: Experiment, count: int, first: int = FIRST_ROUND) -> list[DrawnRound]:
     """``count`` rounds of the experiment's channel from ``first`` on, link adaptation at its first offset.
 
@@ -47,9 +55,7 @@ def draw_rounds(experiment: Experiment, count: int, first: int = FIRST_ROUND) ->
     silent_db = rb_noise_db(experiment, numerology).tolist()
     barred = barred_rbs(silent_db, radio.barred_interference_db)
     names = [member.name for member in experiment.clients.members]
-    samples = window_samples(burst_air_samples(SoundingBurst(names[0], 1, 0, numerology.rb_total), numerology),
-                             radio.jitter_samples)  # fmt: skip
-    sounding_s = (SILENT_WINDOW_SAMPLES + len(names) * samples) / numerology.sample_rate_hz
+    samples, before_grants_s = _window_samples(experiment, numerology), sounding_s(experiment)
     rounds = []
     for index in range(first, first + count):
         channels = {}
@@ -60,5 +66,11 @@ def draw_rounds(experiment: Experiment, count: int, first: int = FIRST_ROUND) ->
             if report.detected:
                 channels[name] = measurement_from_sounding(burst, report, 0, silent_db, numerology)
         offsets = dict.fromkeys(channels, radio.snr_margin_db)
-        rounds.append(DrawnRound(capped_rates(rule, channels, radio, offsets, barred), sounding_s))
+        rounds.append(DrawnRound(capped_rates(rule, channels, radio, offsets, barred), before_grants_s))
     return rounds
+
+
+def _window_samples(experiment: Experiment, numerology: Numerology) -> int:
+    """Of one sounding."""
+    burst = SoundingBurst(experiment.clients.members[0].name, 1, 0, numerology.rb_total)
+    return window_samples(burst_air_samples(burst, numerology), experiment.radio.jitter_samples)

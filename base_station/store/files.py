@@ -21,6 +21,18 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def check_directory(directory: Path) -> None:
+    """Say before long work whether files can be written to ``directory``, made then if it is not there.
+
+    Raises StorageError.
+    """
+    there = next(path for path in (directory.resolve(), *directory.resolve().parents) if os.path.exists(path))
+    if not there.is_dir():
+        raise StorageError(f"{there}: is a file, not a directory; choose another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise StorageError(f"{there}: files cannot be made in it; choose another directory")
+
+
 def sync_directory(directory: Path) -> None:
     """Make renames and removals in ``directory`` survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -36,7 +36,7 @@ class Feasibility:
     @property
     def sentence(self) -> str:
         """One line for a report or a warning."""
-        figures = f"{self.mean_grant_s:.2f} s, the latency budget {self.budget_s:.2f} s"
+        figures = f"{self.mean_grant_s:.4g} s, the latency budget {self.budget_s:g} s"
         if self.feasible:
             return f"the latency budget can be met: training and sounding take {figures}"
         return f"no allocation can meet the latency budget: training and sounding alone take {figures}"

@@ -34,10 +34,13 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Find or make the plan, show it. Raises ConfigurationError, DataError, MissingPartError, StorageError."""
     from base_station.planning.page import PAGE, plan_text, write_page
+    from base_station.store.files import check_directory
     from deploy.planning.auto import PLANS, find_plan, load_unplanned
     from deploy.planning.planner import RANKS, keep_plan
 
     ranks = RANKS if args.ranks is None else _ranks(args.ranks)
+    if args.out is not None:
+        check_directory(args.out)
     plan = find_plan(load_unplanned(args.experiment, args.overrides, ranks), ranks)
     page = write_page(plan, (PLANS / plan.key if args.out is None else args.out) / PAGE)
     if args.out is not None:
@@ -52,9 +55,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _ranks(text: str) -> tuple[int, ...]:
     try:
-        ranks = tuple(sorted({int(part) for part in text.split(",")}))
+        ranks = tuple(sorted(int(part) for part in text.split(",")))
     except ValueError:
         ranks = ()
     if not ranks or ranks[0] < 1 or ranks[-1] > 256:
         raise ConfigurationError(f"--ranks {text}: must be whole numbers from 1 to 256, by commas, as in 4,8,16")
+    if len(set(ranks)) < len(ranks):
+        raise ConfigurationError(f"--ranks {text}: each rank only once")
     return ranks

@@ -9,8 +9,10 @@ from pathlib import Path
 import msgspec
 
 from base_station.planning.terms import RankPlan
+from base_station.store.files import check_directory
+from deploy.device import device_profile
 from deploy.options import RUNS
-from deploy.planning.planner import RANKS, keep_plan, kept_plan, make_plan, plan_key
+from deploy.planning.planner import RANKS, check_latency_budget, keep_plan, kept_plan, make_plan, plan_key
 from deploy.planning.progress import open_bar
 from protocol.configuration import Experiment
 from protocol.experiment_file import asks_for_plan, experiment_from_dict, experiment_tables
@@ -47,17 +49,21 @@ def resolved(experiment: Experiment, plan: RankPlan) -> Experiment:
 
 
 def find_plan(experiment: Experiment, ranks: Sequence[int]) -> RankPlan:
-    """The kept plan of what goes into it, else a new one, kept. Raises what ``make_plan`` raises, and StorageError.
+    """The kept plan of what goes into it, else a new one, kept. A kept one may be of an experiment of another name.
 
-    A kept one may have been made for an experiment of another name.
+    Raises what ``make_plan`` raises; before anything is trained StorageError if the plan could not be kept, and
+    ConfigurationError if no policy can meet the latency budget.
     """
     directory = PLANS / plan_key(experiment, ranks)
     plan = kept_plan(directory)
     if plan is None:
+        check_directory(PLANS)
+        device = device_profile(experiment)
+        check_latency_budget(experiment, device)
         # torch takes seconds to import.
         from deploy.planning.pilot import trainings
 
         with open_bar("plan", "trainings", trainings(experiment, ranks), sys.stderr) as advance:
-            plan = make_plan(experiment, ranks, advance)
+            plan = make_plan(experiment, ranks, device, advance)
         keep_plan(plan, directory)
     return msgspec.structs.replace(plan, experiment=experiment.experiment.name)

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from base_station.planning.channels import draw_rounds
+from base_station.planning.channels import draw_rounds, sounding_s
 from base_station.planning.play import choose_v
 from base_station.planning.terms import Candidate, RankPlan, approximation_energies
 from base_station.store.toml_text import toml_text
 from base_station.tsfa.queues import feasibility
-from deploy.device import device_profile
-from learning.device import compute_s
+from learning.device import DeviceProfile, compute_s
 from learning.own_files import own_files_text
 from protocol.configuration import Experiment
 from protocol.errors import ConfigurationError
@@ -54,24 +53,35 @@ def kept_plan(directory: Path) -> RankPlan | None:
         return None
 
 
-def make_plan(experiment: Experiment, ranks: Sequence[int], trained: Callable[[], None]) -> RankPlan:
+def check_latency_budget(experiment: Experiment, device: DeviceProfile) -> None:
+    """Raises ConfigurationError, with the figures, if no policy can meet the latency budget."""
+    grant_s = slowest_training_s(experiment, device) + sounding_s(experiment)
+    budget = feasibility([grant_s], experiment.tsfa.latency_budget_s)
+    if not budget.feasible:
+        raise ConfigurationError(f"tsfa.latency_budget_s: {budget.sentence}")
+
+
+def slowest_training_s(experiment: Experiment, device: DeviceProfile) -> float:
+    """Model time in which the slowest client has trained, s."""
+    training, tokens = experiment.training, experiment.model.sample_tokens
+    return max(
+        compute_s(device, training.local_steps, training.batch_size, tokens, member.compute_scale)
+        for member in experiment.clients.members
+    )
+
+
+def make_plan(
+    experiment: Experiment, ranks: Sequence[int], device: DeviceProfile, trained: Callable[[], None]
+) -> RankPlan:
     """Pilot and play every rank of ``ranks``; ``trained()`` after every local training.
 
-    Raises ConfigurationError, with the figure, if no policy can meet the latency budget; DataError, MissingPartError.
+    Raises ConfigurationError, DataError, MissingPartError.
     """
     # torch takes seconds to import.
     from deploy.planning.pilot import PILOT_ROUNDS, client_weights, run_pilot
 
-    device = device_profile(experiment)
-    slowest_s = max(
-        compute_s(device, experiment.training.local_steps, experiment.training.batch_size,
-                  experiment.model.sample_tokens, member.compute_scale)
-        for member in experiment.clients.members
-    )  # fmt: skip
+    slowest_s = slowest_training_s(experiment, device)
     drawn = draw_rounds(experiment, PLAYED_ROUNDS)
-    budget = feasibility([slowest_s + d.sounding_s for d in drawn], experiment.tsfa.latency_budget_s)
-    if not budget.feasible:
-        raise ConfigurationError(f"tsfa.latency_budget_s: {budget.sentence}")
     weights = client_weights(experiment)
     pilots = [run_pilot(experiment, rank, device, trained) for rank in ranks]
     reference = pilots[-1]
