@@ -38,7 +38,7 @@ def export_csv(store: RunStore, directory: Path) -> list[Path]:
 
 
 def export_parquet(store: RunStore, directory: Path) -> list[Path]:
-    """Write one Parquet file per table; lists are lists, mappings JSON text. Raises StorageError."""
+    """Write one Parquet file per table, no facts; lists are lists, mappings JSON text. Raises StorageError."""
     _make(directory)
     with store.snapshot():
         return [_write_parquet(store, table, directory / f"{table.name}.parquet") for table in TABLES]

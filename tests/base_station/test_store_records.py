@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -135,6 +136,15 @@ def _same(text: str, value: object) -> bool:
     if isinstance(value, int | float):
         return float(text) == value
     return text == ("" if value is None else value)
+
+
+@pytest.mark.parametrize(("format", "export"), [("csv", export_csv), ("parquet", export_parquet)])
+def test_the_documented_files_of_an_export_are_those_it_writes(run, tmp_path, format, export):
+    _, _, documented = (ROOT / "docs" / "runs.md").read_text().partition("## Exports")
+    (listed,) = re.findall(rf"^- {format}: (.*?\.)[ \n][A-Z]", documented, re.MULTILINE | re.DOTALL | re.IGNORECASE)
+    with RunStore.read(run) as store:
+        written = export(store, tmp_path)
+    assert re.findall(r"`(.+?)`", listed) == [path.name for path in written]
 
 
 def test_parquet_export_keeps_types_and_lists(run, tmp_path):
