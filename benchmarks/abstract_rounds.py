@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from base_station.state import ServerState
+from benchmarks.parts.arguments import integer
 from benchmarks.parts.played_rounds import PlayedRounds
 from protocol.configuration import Experiment
 from protocol.experiment_file import experiment_from_dict
@@ -41,8 +42,8 @@ def experiment(clients: int, rounds: int) -> Experiment:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--clients", type=integer(1), default=100)
+    parser.add_argument("--rounds", type=integer(1), default=100)
     options = parser.parse_args()
     stages: Counter[str] = Counter()
     granted, delivered = 0, 0

@@ -29,6 +29,7 @@ from scipy import stats
 
 from base_station.round import StationRound
 from base_station.state import ServerState
+from benchmarks.parts.arguments import integer, one_of
 from benchmarks.parts.played_rounds import PlayedRounds
 from protocol.bursts import Burst, DataBurst, SoundingBurst
 from protocol.configuration import Experiment
@@ -55,6 +56,7 @@ class Scenario(NamedTuple):
     snr_db: tuple[float, ...]
 
 
+OWN_NOISE = "own-noise"
 SCENARIOS = {
     "awgn": Scenario({"model": "awgn"}, "ldpc", EDGES_SNR_DB),
     "awgn-k7": Scenario({"model": "awgn"}, "convolutional", EDGES_SNR_DB),
@@ -258,11 +260,16 @@ def print_own_noise() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; 1 if a limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenario", nargs="*", default=list(SCENARIOS), help=f"{', '.join(SCENARIOS)} or own-noise")
-    parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "scenario", nargs="*", type=one_of([*SCENARIOS, OWN_NOISE]), default=list(SCENARIOS),
+        help=f"{', '.join(SCENARIOS)}; or {OWN_NOISE} alone",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=integer(1), default=40)
+    parser.add_argument("--seed", type=integer(0), default=1)
     options = parser.parse_args(arguments)
-    if options.scenario == ["own-noise"]:
+    if OWN_NOISE in options.scenario and len(options.scenario) > 1:
+        parser.error(f"{OWN_NOISE} stands alone")
+    if options.scenario == [OWN_NOISE]:
         print_own_noise()
         return 0
     met = True

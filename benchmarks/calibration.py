@@ -20,6 +20,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from benchmarks.parts.arguments import integer, positive_number
 from calibration import bench
 from calibration.carrier import step_hz
 from calibration.procedure import Outcome, Plan, calibrate
@@ -142,9 +143,9 @@ def _judge_channel(
 def main() -> None:
     """Run all labs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--labs", type=int, default=20, help="labs that are drawn (20)")
-    parser.add_argument("--seed", type=int, default=1, help="of the first (1)")
-    parser.add_argument("--carrier-hz", type=float, default=2.4e9, help="carrier (2.4e9)")
+    parser.add_argument("--labs", type=integer(1), default=20, help="labs that are drawn (20)")
+    parser.add_argument("--seed", type=integer(0), default=1, help="of the first (1)")
+    parser.add_argument("--carrier-hz", type=positive_number, default=2.4e9, help="carrier (2.4e9)")
     args = parser.parse_args()
     errors: Errors = defaultdict(list)
     began = time.perf_counter()

@@ -21,6 +21,7 @@ import numpy as np
 from base_station.planning.channels import draw_rounds
 from base_station.tsfa.problem import Allocation, ClientInstance, Instance
 from base_station.tsfa.solver import solve
+from benchmarks.parts.arguments import integer
 from calibration.campaign.estimates import sounding_grid
 from calibration.campaign.journal import Journal
 from calibration.campaign.path_loss import path_loss
@@ -167,8 +168,8 @@ def replay(seeds: int, sweeps: int) -> None:
 def main() -> None:
     """Run both parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--sweeps", type=int, default=150)
+    parser.add_argument("--seeds", type=integer(1), default=6)
+    parser.add_argument("--sweeps", type=integer(3), default=150)
     args = parser.parse_args()
     estimates(args.seeds, args.sweeps)
     replay(args.seeds, args.sweeps // 3)

@@ -18,6 +18,10 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.parts.arguments import integer
+from protocol.errors import ConfigurationError
+from protocol.experiment_file import load_experiment
+
 LIMIT_WALL_S = 360.0
 LIMIT_MEMORY_GB = 6.0
 FIRST_SEED_ACCURACY = 0.63
@@ -67,9 +71,13 @@ def cut_grants(run_dir: Path) -> int:
 def main() -> int:
     """Run, print, and say by the exit code whether every limit held."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--seeds", type=integer(0), nargs="+", default=[1, 2, 3])
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
     arguments = parser.parse_args()
+    try:
+        load_experiment(EXAMPLE, arguments.set)
+    except ConfigurationError as error:
+        parser.error(str(error))
     all_held = True
     print("seed  wall_s (<=360)  memory_GB (<6)  accuracy        sparsity (>=0.5)  latency/budget (<=1.1)  cut grants")
     for seed in arguments.seeds:

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.parts.arguments import integer
 from protocol.bursts import Burst, DataBurst, SoundingBurst, Window, WindowReport
 from protocol.configuration import HARDWARE_DRIVERS, Experiment
 from protocol.experiment_file import experiment_from_dict
@@ -158,8 +159,8 @@ def main() -> None:
     """Entry of ``python -m benchmarks.desk``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--driver", choices=("pluto", "gr-iio", "simulated"), default="pluto")
-    parser.add_argument("--clients", type=int, default=2)
-    parser.add_argument("--windows", type=int, default=40, help="of each kind")
+    parser.add_argument("--clients", type=integer(1), default=2)
+    parser.add_argument("--windows", type=integer(1), default=40, help="of each kind")
     parser.add_argument("--snr-db", type=float, default=20.0, help="reference SNR of every client")
     args = parser.parse_args()
     with desk_of(args.driver, args.clients, args.snr_db) as desk:

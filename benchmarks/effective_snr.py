@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.parts.arguments import integer, one_of
 from protocol.bursts import DataBurst
 from protocol.random_streams import random_stream
 from radio.channel.fading import FadingModel, Taps, apply_taps, draw_taps, frequency_response
@@ -128,10 +129,10 @@ def _lost_blocks(case: Case, snr_db: float, index: int) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mcs", nargs="*", default=list(DEFAULT_MCS))
-    parser.add_argument("--realisations", type=int, default=100)
-    parser.add_argument("--rb", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("mcs", nargs="*", type=one_of(LinkTables.load().mcs_names), default=list(DEFAULT_MCS))
+    parser.add_argument("--realisations", type=integer(1), default=100)
+    parser.add_argument("--rb", type=integer(1, 28), default=16)
+    parser.add_argument("--seed", type=integer(0), default=1)
     options = parser.parse_args(arguments)
     print(f"SNR at which {ERROR_RATE:.0%} of the blocks are lost, dB; wanted: within {LIMIT_DB:g} dB")
     for mcs in options.mcs:

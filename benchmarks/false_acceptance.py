@@ -16,6 +16,7 @@ import time
 
 import numpy as np
 
+from benchmarks.parts.arguments import integer, one_of
 from protocol.random_streams import random_stream
 from radio.modem.block_coding import decode_blocks
 from radio.modem.codec import codec_for
@@ -40,9 +41,9 @@ def accepted_of(job: tuple[str, int, int]) -> int:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mcs", nargs="*", help="schemes, each given all the blocks")
-    parser.add_argument("--blocks", type=int, default=1_000_000)
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("mcs", nargs="*", type=one_of(McsTable.load().names), help="schemes, each given all the blocks")
+    parser.add_argument("--blocks", type=integer(1), default=1_000_000)
+    parser.add_argument("--jobs", type=integer(1), default=2)
     options = parser.parse_args()
     shares = dict.fromkeys(options.mcs, 1.0) or SHARES
     total = accepted = 0

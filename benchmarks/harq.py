@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 
+from benchmarks.parts.arguments import integer, one_of
 from protocol.bursts import DataBurst
 from protocol.random_streams import random_stream
 from radio.link_tables import LinkTables
@@ -70,12 +71,13 @@ def print_ratio(mcs: str, options: argparse.Namespace) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mcs", nargs="*", default=[], help="schemes (default: one per modulation and codec)")
-    parser.add_argument("--updates", type=int, default=40)
-    parser.add_argument("--blocks", type=int, default=8, help="blocks per update")
-    parser.add_argument("--rb", type=int, default=8, help="resource blocks of the grant")
+    names = LinkTables.load().mcs_names
+    parser.add_argument("mcs", nargs="*", type=one_of(names), help="schemes (default: one per modulation and codec)")
+    parser.add_argument("--updates", type=integer(1), default=40)
+    parser.add_argument("--blocks", type=integer(1), default=8, help="blocks per update")
+    parser.add_argument("--rb", type=integer(1, 28), default=8, help="resource blocks of the grant")
     parser.add_argument("--offset-db", type=float, default=0.0, help="added to the table's 50 %% point")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=integer(0), default=1)
     options = parser.parse_args()
     for mcs in options.mcs or _one_per_modulation():
         print_ratio(mcs, options)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.parts.arguments import integer
 from protocol.random_streams import random_stream
 from radio.modem import Mcs, McsTable
 from radio.modem.codec import codec_for
@@ -117,8 +118,8 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--codec", choices=("ldpc", "ldpc-short"), action="append", help="default: both")
-    parser.add_argument("--every", type=int, default=1, help="only every n-th scheme of a ladder")
-    parser.add_argument("--blocks", type=int, default=200, help="blocks per SNR")
+    parser.add_argument("--every", type=integer(1), default=1, help="only every n-th scheme of a ladder")
+    parser.add_argument("--blocks", type=integer(1), default=200, help="blocks per SNR")
     options = parser.parse_args()
     print("MCS                bit/s   dB at   step    gap   itera-   decoder  encoder")
     print("                   /Hz     10 %     dB     dB    tions    Mbit/s   Mbit/s")

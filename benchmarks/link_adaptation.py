@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from base_station.channel import ChannelMeasurement, measurement_from_sounding
+from benchmarks.parts.arguments import integer, one_of
 from protocol.bursts import DataBurst, SoundingBurst
 from protocol.random_streams import random_stream
 from radio.adaptation import GrantLink, LinkState, after_silence
@@ -186,10 +187,12 @@ def print_channel(name: str, codec: str, seeds: int, bursts: int) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("channel", nargs="*", default=["rayleigh", "tdl-a"], help=", ".join(CHANNELS))
+    parser.add_argument(
+        "channel", nargs="*", type=one_of(CHANNELS), default=["rayleigh", "tdl-a"], help=", ".join(CHANNELS)
+    )
     parser.add_argument("--codec", default="ldpc", choices=list(BLOCKS))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--bursts", type=int, default=200)
+    parser.add_argument("--seeds", type=integer(1), default=5)
+    parser.add_argument("--bursts", type=integer(1), default=200)
     options = parser.parse_args()
     for name in options.channel:
         print_channel(name, options.codec, options.seeds, options.bursts)

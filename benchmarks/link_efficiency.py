@@ -31,6 +31,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.parts.arguments import integer
 from protocol.bursts import DataBurst
 from protocol.random_streams import random_stream
 from radio.modem.block_coding import block_soft_bits, decode_blocks, encode_blocks
@@ -159,9 +160,9 @@ def print_budget(scenario: Scenario, results: Sequence[PointResult]) -> None:
 def main() -> int:
     """Measure, print, and say by the exit code whether every limit held."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bursts", type=int, default=200, help="per point (200)")
-    parser.add_argument("--jobs", type=int, default=default_jobs())
-    parser.add_argument("--seed", type=int, default=2, help="not that of the link tables (2)")
+    parser.add_argument("--bursts", type=integer(1), default=200, help="per point (200)")
+    parser.add_argument("--jobs", type=integer(1), default=default_jobs())
+    parser.add_argument("--seed", type=integer(0), default=2, help="not that of the link tables (2)")
     parser.add_argument("--tables", metavar="FILE", default="", help="link tables to choose by (the shipped ones)")
     options = parser.parse_args()
     scenario, ldpc = simulate(options, "ldpc")

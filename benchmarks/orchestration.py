@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks.parts.arguments import integer
 from benchmarks.parts.orchestration_flower import flower_environment
 from benchmarks.parts.orchestration_marks import part_command
 from benchmarks.parts.orchestration_meter import System, started
@@ -53,9 +54,9 @@ FLOWER = {
 def main() -> int:
     """Command line; the exit code tells whether the aim was met wherever it was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=int, nargs="+", default=[2, 10, 50, 200])
+    parser.add_argument("--clients", type=integer(1), nargs="+", default=[2, 10, 50, 200])
     parser.add_argument("--payloads", choices=PAYLOADS, nargs="+", default=["0.3MB", "1MB", "4MB", "33MB"])
-    parser.add_argument("--rounds", type=int, default=7, help="measured rounds of a system at a point")
+    parser.add_argument("--rounds", type=integer(1), default=7, help="measured rounds of a system at a point")
     parser.add_argument("--systems", choices=[*OWN, *FLOWER], nargs="+", default=[*OWN, *FLOWER])
     parser.add_argument("--flower-python", type=Path, default=Path(sys.executable), help="a Python that has Flower")
     parser.add_argument("--json", type=Path, help="where all figures go")

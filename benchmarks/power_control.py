@@ -17,6 +17,7 @@ from unittest import mock
 
 import numpy as np
 
+from benchmarks.parts.arguments import integer
 from benchmarks.parts.radio_rounds import PlayedRound, RadioRounds, equal_shares
 from protocol.configuration import Experiment
 from protocol.experiment_file import experiment_from_dict
@@ -70,8 +71,8 @@ def print_rounds(title: str, rounds: list[PlayedRound], snr_db: tuple[float, ...
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--fragments", type=int, default=12, help="fragments of 2,006 bytes per update")
+    parser.add_argument("--rounds", type=integer(1), default=2)
+    parser.add_argument("--fragments", type=integer(1), default=12, help="fragments of 2,006 bytes per update")
     options = parser.parse_args()
     for scene, snr_db in SCENES.items():
         found = {}

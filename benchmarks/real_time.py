@@ -25,6 +25,7 @@ from typing import get_args
 import numpy as np
 
 from benchmarks.parts import stock_ofdm
+from benchmarks.parts.arguments import integer, positive_number
 from benchmarks.parts.full_band import (
     FullBand,
     full_band,
@@ -157,9 +158,9 @@ def main() -> None:
     parser.add_argument("--codec", choices=get_args(CodecName), action="append", help="of these codecs (default: all)")
     parser.add_argument("--mcs", nargs="+", choices=MCS_NAMES, metavar="NAME", help="these schemes only")
     parser.add_argument("--rate-msps", type=float, choices=[2.0, 4.0], default=2.0)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=integer(1), default=5)
     parser.add_argument("--no-stock", action="store_true", help="without the stock modems")
-    parser.add_argument("--paced", type=float, metavar="SECONDS", help="overruns over this time on the air")
+    parser.add_argument("--paced", type=positive_number, metavar="SECONDS", help="overruns over this time on the air")
     options = parser.parse_args()
     numerology = WIDE_4MSPS if options.rate_msps == 4.0 else DEFAULT_2MSPS
     schemes = [s.name for s in McsTable.load().schemes if options.codec is None or s.codec in options.codec]

@@ -20,6 +20,7 @@ import numpy as np
 import pmt
 from gnuradio import blocks, digital, gr
 
+from benchmarks.parts.arguments import integer
 from protocol.random_streams import random_stream
 from radio.simulation.stock_modem import STOCK_MODEM_FILE, StockModem, StockPoint
 
@@ -92,8 +93,8 @@ def _impaired(rng: np.random.Generator, stream: np.ndarray, noise_power: float) 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--packets", type=int, default=200, help="per setting and SNR")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--packets", type=integer(1), default=200, help="per setting and SNR")
+    parser.add_argument("--seed", type=integer(0), default=1)
     parser.add_argument("--out", type=Path, default=STOCK_MODEM_FILE)
     options = parser.parse_args()
     curves = [measure(bits, size, options.packets, options.seed) for bits, size in SETTINGS]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import time
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from base_station.tsfa.problem import Allocation, Instance
 from base_station.tsfa.solver import solve
+from benchmarks.parts.arguments import integer
 from benchmarks.tsfa_speed import random_instance
 
 ACTIVE_SHARE, USED_SHARE = 0.2, 0.5
@@ -130,11 +132,19 @@ def _line(size: str, band: str, draw: int) -> str:
     )
 
 
+def _size(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*x[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no size: clients x RBs x points, as in 32x100x16")
+    return text
+
+
 def main() -> None:
     """Print one line for each instance."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--sizes", nargs="+", default=["32x100x16", "1000x273x32"], help="clients x RBs x points")
-    parser.add_argument("--draws", type=int, default=3, help="instances of each size")
+    parser.add_argument(
+        "--sizes", nargs="+", type=_size, default=["32x100x16", "1000x273x32"], help="clients x RBs x points"
+    )
+    parser.add_argument("--draws", type=integer(1), default=3, help="instances of each size")
     args = parser.parse_args()
     print("size         band draw  active    used exact      gap     s ours    s peer    bound peer excess")
     for size in args.sizes:

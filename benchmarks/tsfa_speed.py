@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from base_station.tsfa.problem import Allocation, ClientInstance, Instance
 from base_station.tsfa.solver import solve
+from benchmarks.parts.arguments import integer
 from protocol.random_streams import random_stream
 
 SIZES = ((4, 28, 48), (8, 28, 48), (32, 100, 16), (1000, 273, 32))
@@ -86,7 +87,7 @@ def timed(instance: Instance) -> tuple[Allocation, float]:
 def main() -> None:
     """Print one line per size and latency model."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=3, help="instances of each size")
+    parser.add_argument("--draws", type=integer(1), default=3, help="instances of each size")
     parser.add_argument("--only-placed", action="store_true", help="only where rates depend on the place")
     args = parser.parse_args()
     print("clients x RBs x points  rates   model       active  exact  CPU s (median, worst)  gap (median, worst)")

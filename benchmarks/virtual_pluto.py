@@ -25,6 +25,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import psutil
 
+from benchmarks.parts.arguments import integer, positive_number
 from benchmarks.parts.iiod_streams import PHY, Connection, Streams, configure
 from radio.virtual.configuration import medium_of
 from radio.virtual.control import ControlClient
@@ -35,6 +36,7 @@ from radio.virtual.settings import RadioSettings
 from radio.virtual.transmission import samples_of_codes
 
 BUFFER_SAMPLES = 1 << 15
+MODELS = ("awgn", "rayleigh", "rician", "tdl-a", "tdl-b", "tdl-c")
 PIECES = 200
 ROUND_TRIPS = 500
 Uris = dict[str, str]
@@ -127,10 +129,10 @@ def round_trip_us(uri: str) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--radios", type=int, default=3)
-    parser.add_argument("--rate-msps", type=float, default=2.0)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--model", default="awgn", help="of every path: awgn, rayleigh, rician, tdl-a, tdl-b, tdl-c")
+    parser.add_argument("--radios", type=integer(1), default=3)
+    parser.add_argument("--rate-msps", type=positive_number, default=2.0)
+    parser.add_argument("--seconds", type=positive_number, default=10.0)
+    parser.add_argument("--model", choices=MODELS, default="awgn", help="of every path (awgn)")
     arguments = parser.parse_args()
     rate_hz = round(1e6 * arguments.rate_msps)
     print(f"{arguments.radios} radios at {arguments.rate_msps:g} Msps, {arguments.model}, all receive")

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.parts.arguments import integer, one_of
 from protocol.bursts import DataBurst
 from protocol.random_streams import random_stream
 from radio.channel.fading import FadingModel, apply_taps, draw_taps
@@ -234,8 +235,10 @@ PARTS = {"floor": print_floor, "budget": print_budget, "neighbours": print_neigh
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
-    parser.add_argument("--bursts", type=int, default=24)
+    parser.add_argument(
+        "parts", nargs="*", type=one_of(PARTS), metavar="PART", help=f"of {', '.join(PARTS)}; default: all"
+    )
+    parser.add_argument("--bursts", type=integer(1), default=24)
     options = parser.parse_args()
     for part in options.parts or PARTS:
         PARTS[part](options.bursts)

@@ -13,6 +13,7 @@ import argparse
 import multiprocessing
 import time
 
+from benchmarks.parts.arguments import integer, one_of
 from benchmarks.robustness import clock, first_contact, jammer, near_far
 
 SECTIONS = {
@@ -26,9 +27,9 @@ SECTIONS = {
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("section", nargs="*", help="default: all")
+    parser.add_argument("section", nargs="*", type=one_of(SECTIONS), help=f"of {', '.join(SECTIONS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="a few bursts of a few schemes: indicative only")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=integer(1), default=2)
     options = parser.parse_args()
     if options.quick:
         print("--quick: too few bursts to judge a limit by; the figures are indicative only", flush=True)
