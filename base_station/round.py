@@ -140,7 +140,9 @@ class StationRound:
         """The round as a TSFA problem; energies are scaled by Ebar (docs/algorithms.md, section 4)."""
         tsfa = self.lab.experiment.tsfa
         names, rates = list(self.ready), self.link.rates
-        curves = scale_energies([self.ready[n].curve for n in names], [self.weights[n] for n in names], ENERGY_FLOOR)
+        curves = scale_energies(
+            [self.ready[n].curve for n in names], [self.weights[n] for n in names], ENERGY_FLOOR, tsfa.error_power
+        )
         clients = [
             ClientInstance(
                 name=name, weight=self.weights[name], queue_s=self.state.queue_s[name], compute_s=self.barrier_s,

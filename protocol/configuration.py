@@ -155,6 +155,8 @@ class TsfaTable(Table, frozen=True, kw_only=True):
 
     V: NonNegative = 1.0
     """Weight of the error energy against the queues, s^2."""
+    error_power: Annotated[float, Meta(ge=1.0, le=4.0)] = 1.0
+    """Power of the unsent share of a client's error energy; above 1 a little of many clients serves best."""
     latency_budget_s: Positive = 5.0
     deadline_s: Positive | None = None
     """Default: three latency budgets."""

@@ -98,7 +98,9 @@ def _instance(
     queues: Mapping[str, float], common_s: float, barrier_s: float,
 ) -> Instance:  # fmt: skip
     names = list(weights)
-    scaled = scale_energies([curves[n] for n in names], [weights[n] for n in names], ENERGY_FLOOR)
+    scaled = scale_energies(
+        [curves[n] for n in names], [weights[n] for n in names], ENERGY_FLOOR, experiment.tsfa.error_power
+    )
     clients = [
         ClientInstance(
             name=name, weight=weights[name], queue_s=queues[name], compute_s=barrier_s, overhead_s=0.0,

@@ -63,7 +63,7 @@ def play(grant_mean_s, model="per-client"):
                 rate_bps=(5e3 * counts * np.log2(1 + snr[n] * 8 / counts)).tolist(),
                 curve=curve,
             )
-            for n, curve in enumerate(scale_energies(curves, weights, 1e-12))
+            for n, curve in enumerate(scale_energies(curves, weights, 1e-12, 1.0))
         ]
         answer = solve(
             Instance(
@@ -112,11 +112,17 @@ def test_the_realised_latency_is_capped_at_the_deadline():
 
 def test_energies_share_one_scale_whose_weighted_total_is_one():
     curves = [[(0, 4.0), (10, 1.0)], [(0, 0.5)]]
-    scaled = scale_energies(curves, [0.25, 0.75], 1e-9)
+    scaled = scale_energies(curves, [0.25, 0.75], 1e-9, 1.0)
     assert 0.25 * scaled[0][0][1] + 0.75 * scaled[1][0][1] == pytest.approx(1.0)
     assert scaled[0][0][1] / scaled[1][0][1] == pytest.approx(8.0)
     assert [bits for bits, _ in scaled[0]] == [0, 10]
 
 
+def test_a_power_of_the_unsent_share_keeps_both_ends_of_a_curve():
+    curves = [[(0, 4.0), (10, 1.0), (20, 0.0)], [(0, 0.0), (5, 0.0)]]
+    scaled = scale_energies(curves, [0.25, 0.75], 1e-9, 2.0)
+    assert scaled == [[(0, 4.0), (10, pytest.approx(0.25)), (20, 0.0)], [(0, 0.0), (5, 0.0)]]
+
+
 def test_vanishing_energies_are_divided_by_the_floor():
-    assert scale_energies([[(0, 1e-12)]], [1.0], 1e-3) == [[(0, 1e-9)]]
+    assert scale_energies([[(0, 1e-12)]], [1.0], 1e-3, 1.0) == [[(0, 1e-9)]]
