@@ -37,6 +37,8 @@ from protocol.steps import reached
 DATABASE = "run.sqlite"
 CONFIGURATION = "config.toml"
 MANIFEST = "manifest.json"
+_MANIFEST_KEYS = ("commit", "versions", "device")
+"""What every run's has; a base station of a lab adds more."""
 _CHECKPOINTS = "checkpoints"
 _EVENTS = "tensorboard"
 _KEPT_CHECKPOINTS = 2
@@ -185,12 +187,16 @@ class RunStore:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Content of ``manifest.json``. Raises RunError if it cannot be read."""
+        """Content of ``manifest.json``. Raises RunError if it cannot be read or is not whole."""
         path = self.directory / MANIFEST
         try:
-            return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+            manifest = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RunError(f"{path}: cannot be read: {error}") from error
+        missing = next((key for key in _MANIFEST_KEYS if key not in manifest), None)
+        if missing is not None:
+            raise RunError(f"{path}: is damaged: it has no '{missing}'; restore it from a copy, or make the run again")
+        return manifest
 
     def last_committed(self) -> tuple[int, bytes, bytes] | None:
         """Round, state and adapter of the last committed round; None before the first.

@@ -158,9 +158,11 @@ def _curves(runs: Sequence[PlannedRun]) -> tuple[dict[str, list[RunCurve]], list
     for run in runs:
         if run.started:
             try:
-                curves.setdefault(run.method, []).append(read_curve(run.directory))
+                curve = read_curve(run.directory)
             except RunError as error:
                 unread.append(Outcome(run, str(error)))
+            else:
+                curves.setdefault(run.method, []).append(curve)
     return curves, unread
 
 

@@ -112,3 +112,10 @@ def test_every_command_ends_with_12(run, command, capsys, monkeypatch, tmp_path)
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert f"{run}/run.sqlite: the run's database is damaged" in error
+
+
+def test_a_manifest_that_is_not_whole_is_told(run, capsys, tmp_path):
+    path = run / "manifest.json"
+    path.write_text(path.read_text().replace('"commit"', '"comit"'))
+    assert main(["compare", str(run), "--out", str(tmp_path / "out")]) == 12
+    assert f"{path}: is damaged: it has no 'commit'" in capsys.readouterr().err
